@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chain under test: guest-proxies, one host-proxy, one amqp-proxy, in front of brokers.
+
+`Chain` and `Direct` answer the same questions, so that a test can be run through the proxies and,
+to know what is true, straight against the broker.
+"""
+import os
+from pathlib import Path
+from typing import Iterable, NamedTuple, Sequence
+
+from .paths import program
+from .ports import free_port
+from .process import Process
+from .workspace import Workspace
+
+GUEST_PORT = 5672  # the vsock port of the host on which host-proxy awaits guests
+HOST_CID = 2
+
+
+class Endpoint(NamedTuple):
+    """Where a client connects."""
+    host: str
+    port: int
+
+
+class Direct:
+    """No proxies: every guest's client reaches the broker itself."""
+    mode = "direct"
+
+    def __init__(self, broker: Endpoint):
+        self.broker = broker
+
+    def endpoint(self, _guest: int = 101) -> Endpoint:
+        return self.broker
+
+    def start(self) -> "Direct":
+        return self
+
+    def stop(self) -> None:
+        pass
+
+
+class Guest:
+    """One embedded virtual machine: a guest-proxy with a CID, listening on TCP and on a Unix socket."""
+
+    def __init__(self, cid: int, folder: Path):
+        self.cid = cid
+        self.endpoint = Endpoint("127.0.0.1", free_port())
+        self.unix = folder / f"guest-{cid}.sock"
+        self.process: Process = None
+
+
+class Chain:
+    """Daemons of one build, in one workspace. Attributes `amqp`, `host` and `guests[CID].process`
+    are the processes; each may be stopped and started again alone."""
+    mode = "tunnel"
+
+    def __init__(self, workspace: Workspace, brokers: Iterable[Endpoint], guests: Sequence[int] = (101, 102),
+                 amqp_args: Sequence = (), host_args: Sequence = (), guest_args: Sequence = ()):
+        self.workspace = workspace
+        self.brokers = list(brokers)
+        self.fabric = workspace.path / "fabric"
+        self.link = Endpoint("127.0.0.1", free_port())
+        self.guests = {cid: Guest(cid, workspace.path) for cid in guests}
+        self.amqp_args, self.host_args, self.guest_args = list(amqp_args), list(host_args), list(guest_args)
+        self.amqp: Process = None
+        self.host: Process = None
+
+    def endpoint(self, guest: int = 101) -> Endpoint:
+        return self.guests[guest].endpoint
+
+    def processes(self) -> list[Process]:
+        """The daemons that were started, from the broker's side to the guests'."""
+        everyone = [self.amqp, self.host] + [guest.process for guest in self.guests.values()]
+        return [process for process in everyone if process is not None]
+
+    # --- start
+
+    def start(self) -> "Chain":
+        """Starts all daemons, in the order in which nobody has to wait for another."""
+        self.start_amqp()
+        self.start_host()
+        for cid in self.guests:
+            self.start_guest(cid)
+        return self
+
+    def start_amqp(self) -> Process:
+        argv = [program("amqp-proxy"), "--listen", f"{self.link.host}:{self.link.port}"]
+        for broker in self.brokers:
+            argv += ["--broker", f"{broker.host}:{broker.port}"]
+        self.amqp = self._serve("amqp-proxy", argv + self.amqp_args)
+        return self.amqp
+
+    def start_host(self, limits: Sequence[str] = ()) -> Process:
+        self.fabric.mkdir(exist_ok=True)
+        self.host = self._serve("host-proxy", [
+            program("host-proxy"), "--guests", f"embedded:{GUEST_PORT}", "--fabric", self.fabric,
+            "--upstream", f"tunnel://{self.link.host}:{self.link.port}", *self.host_args], limits)
+        return self.host
+
+    def start_guest(self, cid: int, limits: Sequence[str] = ()) -> Process:
+        guest = self.guests[cid]
+        guest.process = self._serve(f"guest-proxy-{cid}", [
+            program("guest-proxy"), "--listen", f"{guest.endpoint.host}:{guest.endpoint.port}",
+            "--listen", f"unix:{guest.unix}", "--host", f"embedded:{HOST_CID}:{GUEST_PORT}",
+            "--cid", cid, "--fabric", self.fabric, *self.guest_args], limits)
+        return guest.process
+
+    def _serve(self, name: str, argv: Sequence, limits: Sequence[str] = ()) -> Process:
+        log = self.workspace.path / "logs" / f"{name}.log"
+        mark = log.stat().st_size if log.exists() else 0
+        process = self.workspace.start(name, argv, limits=limits)
+        process.wait_log(r"\bready\b", mark=mark)
+        return process
+
+    # --- stop
+
+    def stop(self) -> None:
+        """Ends every daemon by SIGTERM, guests first, and insists on exit code 0: with sanitizers,
+        this is where leaks show."""
+        for process in reversed(self.processes()):
+            if process.running():
+                code = process.terminate()
+                assert code == 0, f"{process.name} ended with {code} on SIGTERM"
+
+
+def mode() -> str:
+    """$AMQPVSOCK_MODE: `tunnel` through the chain (what is tested), or `direct` (the truth)."""
+    chosen = os.environ.get("AMQPVSOCK_MODE", Chain.mode)
+    if chosen not in (Chain.mode, Direct.mode):
+        raise ValueError(f"AMQPVSOCK_MODE={chosen}: tunnel or direct")
+    return chosen

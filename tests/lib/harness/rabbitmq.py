@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Private RabbitMQ nodes, with nothing in common with a RabbitMQ that the machine may run.
+
+Each broker has its own Erlang port mapper on a free loopback port, its own cookie, home, node name,
+ports and folders. Nothing listens on any other address than loopback.
+"""
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Optional
+
+from .ports import free_port
+from .process import Process, ProcessFailed
+from .workspace import Workspace
+
+# The wrappers in /usr/sbin switch to the user rabbitmq; these run as whoever calls them.
+BIN = Path("/usr/lib/rabbitmq/bin")
+LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
+PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
+
+
+def answers_amqp(host: str, port: int, timeout: float = 1) -> bool:
+    """Whether an AMQP 0-9-1 server on that port begins a handshake."""
+    try:
+        with socket.create_connection((host, port), timeout) as sock:
+            sock.settimeout(timeout)
+            sock.sendall(PROTOCOL_HEADER)
+            return sock.recv(1) == b"\x01"  # the method frame with Connection.Start
+    except OSError:
+        return False
+
+
+class NodeRef:
+    """What one needs to know to use a node: enough to be passed to another process as JSON."""
+
+    def __init__(self, base: str, name: str, epmd_port: int, port: int):
+        self.base, self.name, self.epmd_port, self.port = base, name, epmd_port, port
+        self.host = "127.0.0.1"
+
+    def environment(self) -> dict:
+        return dict(
+            os.environ, HOME=self.base, ERL_EPMD_PORT=str(self.epmd_port), ERL_EPMD_ADDRESS="127.0.0.1",
+            RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_NODENAME=self.name,
+            RABBITMQ_CTL_ERL_ARGS=LOOPBACK_ONLY)
+
+    def ctl(self, *words: str, timeout: float = 60) -> str:
+        """Runs rabbitmqctl on the node and returns its output; raises when it fails."""
+        done = subprocess.run([BIN / "rabbitmqctl", "-q", "-n", self.name, *words], env=self.environment(),
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        if done.returncode != 0:
+            raise ProcessFailed(f"rabbitmqctl {' '.join(words)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def rows(self, *words: str) -> list[dict]:
+        """What a list_… command says, a dictionary per row."""
+        return json.loads(self.ctl(*words, "--formatter", "json") or "[]")
+
+    def connections(self, *columns: str, vhost: Optional[str] = None) -> list[dict]:
+        """The AMQP connections of the node, of one vhost only if it is given."""
+        rows = self.rows("list_connections", "vhost", "state", *columns)
+        return [row for row in rows if vhost is None or row["vhost"] == vhost]
+
+    def add_vhost(self, vhost: str, user: str = "guest") -> None:
+        """Makes a vhost on which the user may do all; in one call, since each takes half a second."""
+        name, who = f'<<"{vhost}">>', f'<<"{user}">>'
+        self.ctl("eval", f'rabbit_vhost:add({name}, {who}), rabbit_auth_backend_internal:set_permissions('
+                         f'{who}, {name}, <<".*">>, <<".*">>, <<".*">>, {who}).')
+
+    def delete_vhost(self, vhost: str) -> None:
+        self.ctl("delete_vhost", vhost)
+
+    def to_json(self) -> dict:
+        return {"base": self.base, "name": self.name, "epmd_port": self.epmd_port, "port": self.port}
+
+
+class Node(NodeRef):
+    """A node that runs in this workspace."""
+
+    def __init__(self, workspace: Workspace, base: Path, name: str, epmd_port: int, port: Optional[int] = None):
+        super().__init__(str(base), name, epmd_port, port or free_port())
+        self.workspace = workspace
+        self.dist_port = free_port()
+        self.process: Optional[Process] = None
+
+    def launch(self) -> None:
+        """Starts the node without waiting for it."""
+        short = self.name.split("@")[0]
+        folder = Path(self.base) / short
+        env = dict(
+            self.environment(),
+            RABBITMQ_CONFIG_FILE=f"{self.base}/rabbitmq.conf",
+            RABBITMQ_ENABLED_PLUGINS_FILE=f"{self.base}/enabled_plugins",
+            RABBITMQ_NODE_IP_ADDRESS="127.0.0.1",
+            RABBITMQ_NODE_PORT=str(self.port),
+            RABBITMQ_DIST_PORT=str(self.dist_port),
+            RABBITMQ_MNESIA_BASE=f"{folder}/mnesia",
+            RABBITMQ_LOG_BASE=f"{folder}/log",
+            RABBITMQ_GENERATED_CONFIG_DIR=f"{folder}/config",
+            RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=LOOPBACK_ONLY,
+            # Makes the script exec the Erlang machine instead of waiting beside it, so that the
+            # process we started is the broker; without NOTIFY_SOCKET it has no other effect.
+            RUNNING_UNDER_SYSTEMD="true")
+        env.pop("NOTIFY_SOCKET", None)
+        self.process = self.workspace.start(f"rabbitmq-{short}", [BIN / "rabbitmq-server"], env)
+
+    def wait_ready(self, timeout: float = 90) -> None:
+        """Waits until clients are served."""
+        deadline = time.monotonic() + timeout
+        while not answers_amqp(self.host, self.port):
+            if not self.process.running():
+                raise ProcessFailed(f"{self.name} ended with {self.process.child.returncode} while starting")
+            if time.monotonic() > deadline:
+                raise ProcessFailed(f"{self.name} does not serve clients after {timeout} s")
+            time.sleep(0.1)
+
+    def start(self) -> None:
+        self.launch()
+        self.wait_ready()
+
+    def stop(self, timeout: float = 60) -> None:
+        """Stops the node in order; start() brings it back with what it had."""
+        self.process.terminate(timeout)
+
+    def kill(self) -> None:
+        """Ends the node as a power failure would."""
+        self.process.kill()
+
+
+class Broker:
+    """One node, or a cluster of several, with a port mapper of their own."""
+
+    def __init__(self, workspace: Workspace, nodes: int = 1, settings: str = ""):
+        """Prepares the nodes; `settings` is added to their rabbitmq.conf."""
+        self.workspace = workspace
+        self.base = workspace.path / "rabbitmq"
+        self.base.mkdir()
+        self.epmd_port = free_port()
+        tag = secrets.token_hex(3)
+        self.nodes = [Node(workspace, self.base, f"n{i}-{tag}@localhost", self.epmd_port)
+                      for i in range(1, nodes + 1)]
+        self._write_files(settings)
+
+    @property
+    def node(self) -> Node:
+        return self.nodes[0]
+
+    def _write_files(self, settings: str) -> None:
+        cookie = self.base / ".erlang.cookie"
+        cookie.write_text(secrets.token_hex(16))
+        cookie.chmod(0o400)
+        (self.base / "enabled_plugins").write_text("[].\n")
+        conf = ["disk_free_limit.absolute = 50MB", "log.console = true", "log.file = false"]
+        if len(self.nodes) > 1:
+            conf.append("cluster_formation.peer_discovery_backend = classic_config")
+            conf += [f"cluster_formation.classic_config.nodes.{i} = {node.name}"
+                     for i, node in enumerate(self.nodes, 1)]
+        (self.base / "rabbitmq.conf").write_text("\n".join(conf) + "\n" + settings)
+
+    def start(self) -> "Broker":
+        """Starts the port mapper and all nodes; returns when all serve clients."""
+        self.workspace.start("epmd", ["epmd", "-port", self.epmd_port, "-address", "127.0.0.1"])
+        for node in self.nodes:
+            node.launch()
+        for node in self.nodes:
+            node.wait_ready()
+        if len(self.nodes) > 1:
+            self.node.ctl("await_online_nodes", str(len(self.nodes)))
+        return self
+
+
+# --- one broker for many test programs
+
+SHARED_ENV = "AMQPVSOCK_TEST_BROKER"
+
+
+def shared_node() -> Optional[NodeRef]:
+    """The broker that a ctest fixture keeps running (see tests/integration/broker-fixture), if it does."""
+    path = os.environ.get(SHARED_ENV)
+    if not path or not os.path.exists(path):
+        return None
+    node = NodeRef(**json.loads(Path(path).read_text()))
+    return node if answers_amqp(node.host, node.port) else None

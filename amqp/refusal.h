@@ -39,9 +39,9 @@ enum amqp_refusal_state {
 /* Embedded by the caller, holds nothing to release. All fields are private. */
 struct amqp_refusal {
     struct amqp_scanner client; /* what came from the client, its past included */
-    uint16_t told; /* enum amqp_seen: what the client was sent, by the server before us or by us */
-    uint16_t code; /* reply code, 0-9-1 only */
-    uint8_t step;  /* what to send or to wait for: enum in refusal_step.h */
+    uint16_t told;              /* enum amqp_seen: what the client was sent, by the server before or by us */
+    uint16_t code;              /* reply code, 0-9-1 only */
+    uint8_t step;               /* what to send or to wait for: enum in refusal_step.h */
     char text[AMQP_REFUSAL_TEXT_SIZE]; /* valid UTF-8 */
 };
 

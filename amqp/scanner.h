@@ -83,9 +83,11 @@ struct amqp_scanner {
     uint8_t direction;      /* enum amqp_direction */
     uint8_t state;          /* enum amqp_scanner_state */
     uint8_t fault;          /* enum amqp_scanner_fault */
-    uint8_t head_len;       /* bytes in `head` */
-    uint8_t head_need;      /* bytes of this frame to look at before the rest is skipped */
-    uint8_t head[AMQP_SCANNER_HEAD_SIZE]; /* the first bytes of the frame in progress */
+
+    /* Private. */
+    uint8_t head_len;                     /* bytes of the frame in progress that were looked at */
+    uint8_t head_need;                    /* how many are to be looked at before the rest is skipped */
+    uint8_t head[AMQP_SCANNER_HEAD_SIZE]; /* those bytes, unless they could be read in place */
 };
 
 /* A connection.* method that has gone by on channel 0 of AMQP 0-9-1. Fields that the method lacks are 0. */
@@ -100,9 +102,9 @@ struct amqp_connection_method {
 };
 
 /*
- * Called from inside amqp_scanner_feed, once per method, in order, when the frame is complete: then
- * boundary_off == end_off, while fed_off is not past end_off yet. `method` is gone when the call returns. It
- * may read the scanner, but not feed, reinitialise or free it.
+ * Called from inside amqp_scanner_feed, once per method, in order, when the frame is complete: then fed_off
+ * == boundary_off == end_off. `method` is gone when the call returns. It may read the scanner, but not feed,
+ * reinitialise or free it.
  */
 typedef void amqp_scanner_method_cb(void *ctx, const struct amqp_connection_method *method);
 
@@ -117,8 +119,7 @@ void amqp_scanner_init(struct amqp_scanner *s, enum amqp_direction direction);
 void amqp_scanner_feed(struct amqp_scanner *s, const uint8_t *data, size_t len,
                        amqp_scanner_method_cb *on_method, void *ctx);
 
-/* Size in bytes of the frame in progress, header and end octet included; 0 when none began or its header is
- * incomplete. */
+/* Bytes of the frame in progress, header and end octet included; 0 while its header is incomplete. */
 static inline uint64_t amqp_scanner_frame_size(const struct amqp_scanner *s)
 {
     return s->frame_end_off - s->boundary_off;

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session and its transports: attaching, losing, resuming. PROTOCOL.md, "Resume".
+ *
+ * The happy path: the near edge attaches to a new guest stream with OPEN(RESUME), a higher attempt and its
+ * received offset; the far edge leaves the old link if it still seems attached there, answers OPEN_OK with
+ * its own received offset, and both send again from where the other is.
+ *
+ * What can go wrong: the new transport breaks too (DETACHED again; the clock of the detach timeout goes on
+ * from the first loss); the far edge refuses (it is the end, unless it says "try later"); an OPEN from the
+ * past arrives (refused, the session stays as it is); offsets that can't be (refused likewise; at the near
+ * edge the end, since it trusts its far edge's memory no more); nobody answers (the transport is given up and
+ * the owner tries another).
+ */
+#include "mux/session.h"
+
+#include "mux/session_internal.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A timer that fires so late means that the machine slept: what was attached before is probably gone. */
+#define SLEPT_MS 2000u
+
+/* After a sleep the peer must prove itself faster than usual. */
+#define SLEPT_PING_TIMEOUT_MS 2000u
+
+/* ── Attaching ── */
+
+int mux_session_attach(struct mux_session *session, struct mux_link *link,
+                       const struct mux_attributes *attributes, uint64_t now)
+{
+    uint32_t number = mux_link_next_number(link);
+    struct mux_open open = {.attempt = session->attempt + 1, .resume = session->established};
+    int rc;
+
+    assert(session->edge == MUX_EDGE_NEAR);
+    if (number == 0)
+        return -MUX_NO_MEMORY;
+    memcpy(open.token, session->token, MUX_TOKEN_SIZE);
+    open.max_data = mux_recv_state_tell(&session->recv, &open.received_offset);
+    if (attributes != NULL)
+        open.attributes = *attributes;
+    mux_outbox_clear(&session->outbox);
+    rc = mux_outbox_open(&session->outbox, number, &open);
+    if (rc < 0)
+        return rc;
+    session->attempt = open.attempt;
+    session->opened_ms = now;
+    session->heard_ms = now;
+    mux_session_set_state(session, session->established ? MUX_SESSION_RESUMING : MUX_SESSION_OPENING);
+    mux_link_attach(link, &session->attachment, number);
+    mux_link_want_control(&session->attachment);
+    mux_session_want_data(session);
+    session->ops->on_timer(session);
+    return 0;
+}
+
+/* The peer is there and both know where they are. */
+static void attached(struct mux_session *session, uint64_t now)
+{
+    bool again = session->established;
+
+    session->heard_ms = now;
+    session->ping_deadline_ms = 0;
+    session->ack_due_ms = 0;
+    session->established = true;
+    if (again)
+        session->counters.resumes++;
+    mux_session_set_state(session, MUX_SESSION_ATTACHED);
+    mux_session_want_data(session);
+    session->ops->on_attached(session);
+    session->ops->on_space(session);
+    session->ops->on_timer(session);
+}
+
+/* Send again from `received`. 0 or -MUX_OFFSET_RANGE, nothing changed. */
+static int replay_from(struct mux_session *session, uint64_t received, uint64_t max_data)
+{
+    uint64_t sent = session->send.sent;
+    int rc = mux_send_state_rewind(&session->send, received);
+
+    if (rc < 0)
+        return rc;
+    if (max_data > session->send.limit)
+        session->send.limit = max_data;
+    session->replay_until = sent;
+    return 0;
+}
+
+int mux_session_on_open_ok(struct mux_session *session, const struct mux_open_ok *ok, uint64_t now)
+{
+    int rc;
+
+    if (session->edge != MUX_EDGE_NEAR)
+        return -MUX_PROTOCOL_ERROR;
+    /* On the first transport early data may be on its way: go on behind it. On later ones, from where the
+     * peer is. */
+    rc = session->attempt == 1 ? mux_send_state_ack(&session->send, ok->received_offset, ok->max_data)
+                               : replay_from(session, ok->received_offset, ok->max_data);
+    if (rc < 0)
+        return rc;
+    session->detach_timeout_ms = ok->detach_timeout_ms;
+    attached(session, now);
+    return 0;
+}
+
+static void answer(struct mux_session *session, struct mux_link *link, uint32_t number,
+                   const struct mux_open *open)
+{
+    struct mux_open_ok ok = {.detach_timeout_ms = session->config->detach_timeout_ms};
+
+    ok.max_data = mux_recv_state_tell(&session->recv, &ok.received_offset);
+    session->attempt = open->attempt;
+    mux_outbox_clear(&session->outbox);
+    mux_outbox_open_ok(&session->outbox, &ok);
+    mux_link_attach(link, &session->attachment, number);
+    mux_link_want_control(&session->attachment);
+}
+
+void mux_session_accept(struct mux_session *session, struct mux_link *link, uint32_t number,
+                        const struct mux_open *open, uint64_t now)
+{
+    assert(session->edge == MUX_EDGE_FAR && session->state == MUX_SESSION_IDLE);
+    session->send.limit = open->max_data;
+    answer(session, link, number, open);
+    attached(session, now);
+}
+
+enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *link, uint32_t number,
+                                 const struct mux_open *open, uint64_t now)
+{
+    assert(session->edge == MUX_EDGE_FAR);
+    if (session->state >= MUX_SESSION_CLOSING)
+        return session->end_code != MUX_OK ? session->end_code : MUX_UNKNOWN_SESSION;
+    if (open->attempt <= session->attempt)
+        return MUX_STALE_ATTEMPT;
+    if (replay_from(session, open->received_offset, open->max_data) < 0)
+        return MUX_OFFSET_RANGE;
+    if (session->state == MUX_SESSION_ATTACHED) {
+        /* The newest attempt wins: whoever is still on the old transport hears that it is over there. */
+        struct mux_link *old = session->attachment.link;
+        uint32_t old_number = session->attachment.number;
+
+        mux_link_remove(&session->attachment);
+        mux_link_refuse(old, old_number, MUX_STALE_ATTEMPT, mux_code_text(MUX_STALE_ATTEMPT));
+        mux_session_on_lost(session, MUX_STALE_ATTEMPT, mux_code_text(MUX_STALE_ATTEMPT), now);
+    }
+    answer(session, link, number, open);
+    attached(session, now);
+    mux_session_end_when_drained(session, now);
+    return MUX_OK;
+}
+
+/* ── Losing ── */
+
+void mux_session_on_lost(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now)
+{
+    if (session->state == MUX_SESSION_ATTACHED) {
+        session->lost_ms = now;
+        session->counters.detaches++;
+    }
+    session->ack_due_ms = 0;
+    session->ping_deadline_ms = 0;
+    mux_session_set_state(session, MUX_SESSION_DETACHED);
+    session->ops->on_detached(session, code, reason);
+    session->ops->on_timer(session);
+}
+
+void mux_session_detach(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now)
+{
+    if (session->attachment.link == NULL || session->state >= MUX_SESSION_CLOSING)
+        return;
+    mux_link_remove(&session->attachment);
+    mux_session_on_lost(session, code, reason, now);
+}
+
+void mux_session_on_reset(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now)
+{
+    /* Both directions had ended and the far edge has forgotten the session before our last word came: all is
+     * well. */
+    bool was_over = code == MUX_UNKNOWN_SESSION && session->recv.fin && session->send.fin >= MUX_FIN_QUEUED &&
+                    session->send.sent == session->send.end;
+
+    if (session->edge == MUX_EDGE_NEAR && code == MUX_TRY_LATER)
+        mux_session_detach(session, code, reason, now);
+    else if (was_over)
+        mux_session_closed_by(session, MUX_OK, NULL);
+    else
+        mux_session_closed_by(session, code, reason);
+}
+
+/* ── Time ── */
+
+uint64_t mux_session_transport_deadline(const struct mux_session *session)
+{
+    const struct mux_session_config *config = session->config;
+    uint64_t expiry = session->lost_ms + session->detach_timeout_ms;
+    uint64_t answer_due = session->opened_ms + config->open_timeout_ms;
+
+    switch (session->state) {
+    case MUX_SESSION_IDLE:
+    case MUX_SESSION_DETACHED: return expiry;
+    case MUX_SESSION_OPENING:
+    case MUX_SESSION_RESUMING: return expiry < answer_due ? expiry : answer_due;
+    case MUX_SESSION_ATTACHED:
+        if (session->edge == MUX_EDGE_FAR)
+            return UINT64_MAX;
+        return session->ping_deadline_ms != 0 ? session->ping_deadline_ms
+                                              : session->heard_ms + config->ping_interval_ms;
+    default: return UINT64_MAX;
+    }
+}
+
+static void ping(struct mux_session *session, uint64_t now, uint64_t deadline)
+{
+    static const uint8_t payload[MUX_PING_SIZE] = "alive?";
+    uint32_t timeout = session->config->ping_timeout_ms;
+
+    if (now - deadline >= SLEPT_MS && timeout > SLEPT_PING_TIMEOUT_MS)
+        timeout = SLEPT_PING_TIMEOUT_MS;
+    session->ping_deadline_ms = now + timeout;
+    mux_outbox_ping(&session->outbox, payload);
+    mux_link_want_control(&session->attachment);
+}
+
+void mux_session_transport_tick(struct mux_session *session, uint64_t now)
+{
+    uint64_t deadline = mux_session_transport_deadline(session);
+
+    if (now < deadline)
+        return;
+    if (session->state == MUX_SESSION_ATTACHED) {
+        if (session->ping_deadline_ms == 0)
+            ping(session, now, deadline);
+        else
+            mux_session_detach(session, MUX_IDLE_TIMEOUT, "no answer from the far edge", now);
+    } else if (now >= session->lost_ms + session->detach_timeout_ms) {
+        mux_link_remove(&session->attachment);
+        mux_session_closed_by(session, session->established ? MUX_SESSION_EXPIRED : MUX_HOST_UNREACHABLE,
+                              NULL);
+    } else {
+        mux_session_detach(session, MUX_IDLE_TIMEOUT, "no answer to OPEN", now);
+    }
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mux/send_state.h"
+
+#include "mux/code.h"
+#include "mux/frame.h"
+
+#include <assert.h>
+
+/* A frame without payload still takes room on the wire. */
+#define COST_MIN 1u
+
+static void check(const struct mux_send_state *send)
+{
+    assert(send->acked <= send->sent && send->sent <= send->end && send->sent <= send->limit);
+    assert(send->buffer.len == send->end - send->acked);
+}
+
+void mux_send_state_init(struct mux_send_state *send, uint64_t limit)
+{
+    *send = (struct mux_send_state){.limit = limit};
+}
+
+void mux_send_state_deinit(struct mux_send_state *send)
+{
+    mux_bytes_clear(&send->buffer);
+}
+
+/* Put the cursor where `sent` is. The buffer holds at most a window, and this is needed only after a change
+ * in its middle. */
+static void seek(struct mux_send_state *send)
+{
+    uint64_t off = send->sent - send->acked;
+    struct mux_segment *seg = send->buffer.head;
+
+    while (seg != NULL && off >= seg->len) {
+        off -= seg->len;
+        seg = seg->next;
+    }
+    send->cursor = (struct mux_cursor){.seg = seg, .off = (size_t)off};
+}
+
+int mux_send_state_append(struct mux_send_state *send, struct mux_chunk *chunk, const uint8_t *data,
+                          size_t len)
+{
+    struct mux_segment *tail = send->buffer.tail;
+    size_t tail_len = tail != NULL ? tail->len : 0;
+    int rc;
+
+    assert(send->fin == MUX_FIN_NONE);
+    rc = mux_bytes_append(&send->buffer, chunk, data, len);
+    if (rc < 0)
+        return rc;
+    if (send->cursor.seg == NULL && len > 0) {
+        /* The new bytes are the next to go: in the former tail where that grew, else in what follows it. */
+        bool grew = tail != NULL && tail->len > tail_len;
+
+        if (tail == NULL)
+            send->cursor = (struct mux_cursor){.seg = send->buffer.head};
+        else
+            send->cursor = (struct mux_cursor){.seg = grew ? tail : tail->next, .off = grew ? tail_len : 0};
+    }
+    send->end += len;
+    check(send);
+    return 0;
+}
+
+void mux_send_state_fin(struct mux_send_state *send)
+{
+    if (send->fin == MUX_FIN_NONE)
+        send->fin = MUX_FIN_QUEUED;
+}
+
+bool mux_send_state_ready(const struct mux_send_state *send)
+{
+    if (send->sent < send->end)
+        return send->sent < send->limit;
+    return send->fin == MUX_FIN_QUEUED;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t mux_data_pull(struct mux_batch *batch, uint32_t session, uint64_t offset, struct mux_cursor *at,
+                     size_t max, size_t fin_after, bool *fin)
+{
+    uint8_t *header = mux_batch_area(batch, MUX_DATA_HEADER);
+    size_t len = 0;
+
+    if (max > MUX_DATA_MAX)
+        max = MUX_DATA_MAX;
+    assert(header != NULL);
+    while (at->seg != NULL && len < max && mux_batch_vectors(batch) > 0) {
+        size_t n = min_size(at->seg->len - at->off, max - len);
+
+        mux_batch_payload(batch, at->seg->chunk, at->seg->data + at->off, n);
+        len += n;
+        at->off += n;
+        if (at->off == at->seg->len)
+            *at = (struct mux_cursor){.seg = at->seg->next};
+    }
+    *fin = len == fin_after;
+    mux_encode_data_header(header, session, offset, (uint32_t)len, *fin);
+    return len;
+}
+
+size_t mux_send_state_pull(struct mux_send_state *send, struct mux_batch *batch, uint32_t session, size_t max)
+{
+    uint64_t credit = send->limit - send->sent;
+    size_t fin_after = send->fin == MUX_FIN_QUEUED ? (size_t)(send->end - send->sent) : SIZE_MAX;
+    bool fin;
+    size_t n;
+
+    if (!mux_send_state_ready(send))
+        return 0;
+    if (max > credit)
+        max = (size_t)credit;
+    n = mux_data_pull(batch, session, send->sent, &send->cursor, max, fin_after, &fin);
+    send->sent += n;
+    if (fin)
+        send->fin = MUX_FIN_SENT;
+    check(send);
+    return n > COST_MIN ? n : COST_MIN;
+}
+
+/* The highest received offset the peer may claim: FIN counts as one (PROTOCOL.md). */
+static uint64_t highest_claim(const struct mux_send_state *send)
+{
+    return send->sent + (send->fin >= MUX_FIN_SENT ? 1 : 0);
+}
+
+/* Forget what the peer has. `received` is within [acked, highest claim]. */
+static void forget(struct mux_send_state *send, uint64_t received)
+{
+    if (received > send->end) {
+        send->fin = MUX_FIN_ACKED;
+        received = send->end;
+    }
+    if (received > send->acked) {
+        mux_bytes_drop(&send->buffer, (size_t)(received - send->acked));
+        send->acked = received;
+    }
+}
+
+int mux_send_state_ack(struct mux_send_state *send, uint64_t received, uint64_t limit)
+{
+    uint64_t before = send->acked;
+
+    if (received > highest_claim(send))
+        return -MUX_OFFSET_RANGE;
+    forget(send, received);
+    /* A drop inside the segment that the cursor is in moved that segment's start. */
+    if (send->acked != before && send->cursor.seg != NULL && send->cursor.seg == send->buffer.head)
+        send->cursor.off = (size_t)(send->sent - send->acked);
+    if (limit > send->limit)
+        send->limit = limit;
+    check(send);
+    return 0;
+}
+
+int mux_send_state_rewind(struct mux_send_state *send, uint64_t received)
+{
+    if (received < send->acked || received > highest_claim(send))
+        return -MUX_OFFSET_RANGE;
+    forget(send, received);
+    send->sent = send->acked;
+    if (send->fin == MUX_FIN_SENT)
+        send->fin = MUX_FIN_QUEUED;
+    seek(send);
+    check(send);
+    return 0;
+}
+
+bool mux_send_state_drained(const struct mux_send_state *send)
+{
+    return send->acked == send->end && (send->fin == MUX_FIN_NONE || send->fin == MUX_FIN_ACKED);
+}

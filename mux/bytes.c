@@ -142,6 +142,22 @@ void mux_bytes_drop(struct mux_bytes *bytes, size_t n)
     }
 }
 
+int mux_bytes_move(struct mux_bytes *to, struct mux_bytes *from, size_t n)
+{
+    assert(n <= from->len);
+    while (n > 0) {
+        struct mux_segment *seg = from->head;
+        size_t take = seg->len < n ? seg->len : n;
+        int rc = mux_bytes_append_ref(to, seg->chunk, seg->data, take);
+
+        if (rc < 0)
+            return rc;
+        mux_bytes_drop(from, take);
+        n -= take;
+    }
+    return 0;
+}
+
 /* Copy one segment out of its pooled chunk. 0 or -MUX_NO_MEMORY, the segment unchanged then. */
 static int unpin(struct mux_segment *seg)
 {

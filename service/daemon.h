@@ -69,6 +69,7 @@ struct service {
     void *ctx;
     enum service_state state;
     int exit_code;
+    unsigned stop_signals; /* SIGTERM and SIGINT so far */
     uint64_t drain_timeout_ms;
     uv_signal_t sigterm, sigint, sighup;
     uv_timer_t timer; /* to the next step: asked for, or at a time limit */

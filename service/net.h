@@ -51,7 +51,7 @@ const char *net_address_name(const struct net_address *address, char *name, size
  * `mode` is the Unix socket file's permission (0660, say); it takes effect before the first client can
  * connect; TCP ignores it. 0 and the descriptor, which is the caller's; or an error code, -EADDRINUSE for a
  * live Unix socket too, -ENOTSOCK when the path is some other file, -EBUSY when another process holds the
- * folder's lock.
+ * folder's lock for a second.
  */
 int net_listen(const struct net_address *address, mode_t mode, int *fd);
 
@@ -98,7 +98,6 @@ struct net_acceptor {
     struct log_limit limit;
     unsigned handles_open;
     void (*closed)(struct net_acceptor *acceptor);
-    void *data; /* the caller's */
 };
 
 /* Begins to accept, from the loop. 0 or an error code, and then there is nothing to close. */
@@ -111,7 +110,8 @@ void net_acceptor_resume(struct net_acceptor *acceptor);
 
 /*
  * Ends accepting. No connection is reported any more; the acceptor may be freed and its descriptor closed in
- * `closed` (which may be NULL). Idempotent: only the first call's callback runs.
+ * `closed` (which may be NULL; options.ctx is at hand there). Idempotent: only the first call's callback
+ * runs.
  */
 void net_acceptor_close(struct net_acceptor *acceptor, void (*closed)(struct net_acceptor *acceptor));
 

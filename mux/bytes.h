@@ -52,7 +52,8 @@ int mux_bytes_append(struct mux_bytes *bytes, struct mux_chunk *chunk, const uin
 /* Forget the first `n` bytes, n <= len. Cursors into them become invalid. */
 void mux_bytes_drop(struct mux_bytes *bytes, size_t n);
 
-/* Move the first `n` bytes of `from`, n <= its len, to the end of `to`. 0 or -MUX_NO_MEMORY with some moved. */
+/* Move the first `n` bytes of `from`, n <= its len, to the end of `to`. 0 or -MUX_NO_MEMORY with some moved.
+ */
 int mux_bytes_move(struct mux_bytes *to, struct mux_bytes *from, size_t n);
 
 /* Copy small segments out of pooled chunks. Cursors become invalid. Does nothing when out of memory. */

@@ -25,7 +25,8 @@ struct mux_refusal {
 void mux_link_init(struct mux_link *link, const struct mux_link_ops *ops,
                    const struct mux_link_config *config, uint64_t now)
 {
-    *link = (struct mux_link){.ops = ops, .config = config, .heard_ms = now, .pending = PENDING_HELLO};
+    *link = (struct mux_link){
+        .ops = ops, .config = config, .created_ms = now, .heard_ms = now, .pending = PENDING_HELLO};
     mux_reader_init(&link->reader, MUX_PAYLOAD_MAX);
     STAILQ_INIT(&link->refusals);
     TAILQ_INIT(&link->control);
@@ -358,18 +359,36 @@ bool mux_link_output(struct mux_link *link, struct mux_batch *batch, uint64_t no
 
 /* ── Time ── */
 
-uint64_t mux_link_deadline(const struct mux_link *link)
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When the peer must have said HELLO and, if it is to, opened a session. */
+static uint64_t handshake_deadline(const struct mux_link *link)
 {
     const struct mux_link_config *config = link->config;
     uint64_t deadline = UINT64_MAX;
 
+    if (config->hello_timeout_ms > 0 && link->peer.version == 0)
+        deadline = link->created_ms + config->hello_timeout_ms;
+    if (config->open_timeout_ms > 0 && link->last_number == 0)
+        deadline = earlier(deadline, link->created_ms + config->open_timeout_ms);
+    return deadline;
+}
+
+uint64_t mux_link_deadline(const struct mux_link *link)
+{
+    const struct mux_link_config *config = link->config;
+    uint64_t deadline = handshake_deadline(link);
+
     if (link->state == MUX_LINK_CLOSED)
         return UINT64_MAX;
     if (config->ping_interval_ms > 0)
-        deadline = link->pinged_ms != 0 ? link->pinged_ms + config->ping_timeout_ms
-                                        : link->heard_ms + config->ping_interval_ms;
-    if (config->idle_timeout_ms > 0 && link->heard_ms + config->idle_timeout_ms < deadline)
-        deadline = link->heard_ms + config->idle_timeout_ms;
+        deadline = earlier(deadline, link->pinged_ms != 0 ? link->pinged_ms + config->ping_timeout_ms
+                                                          : link->heard_ms + config->ping_interval_ms);
+    if (config->idle_timeout_ms > 0)
+        deadline = earlier(deadline, link->heard_ms + config->idle_timeout_ms);
     return deadline;
 }
 
@@ -380,6 +399,11 @@ int mux_link_tick(struct mux_link *link, uint64_t now)
 
     if (link->state == MUX_LINK_CLOSED)
         return 0;
+    if (now >= handshake_deadline(link)) {
+        snprintf(link->error, sizeof(link->error), "no %s within the handshake timeout",
+                 link->peer.version == 0 ? "HELLO" : "OPEN");
+        return -MUX_IDLE_TIMEOUT;
+    }
     if (config->idle_timeout_ms > 0 && silent >= config->idle_timeout_ms) {
         snprintf(link->error, sizeof(link->error), "nothing heard for %llu ms", (unsigned long long)silent);
         return -MUX_IDLE_TIMEOUT;

@@ -86,6 +86,8 @@ struct mux_link_config {
     uint32_t ping_interval_ms; /* ping when nothing was heard for so long; 0: never */
     uint32_t ping_timeout_ms;  /* dead when nothing was heard for so long after a ping */
     uint32_t idle_timeout_ms;  /* dead when nothing was heard for so long, without pinging; 0: never */
+    uint32_t hello_timeout_ms; /* dead when HELLO has not come by then; 0: never */
+    uint32_t open_timeout_ms;  /* acceptor: dead when no session was opened by then; 0: never */
     uint32_t max_sessions;     /* the peer may have open at once; 0: no limit */
 };
 
@@ -124,6 +126,7 @@ struct mux_link {
     unsigned refusal_count;
     struct mux_attachment_list control; /* attachments with control frames to send */
     struct mux_sched sched;
+    uint64_t created_ms;
     uint64_t heard_ms;  /* when something was last received */
     uint64_t pinged_ms; /* when a PING was sent that nothing came after; 0: none */
     char error[128];    /* what a negative return of mux_link_input was about */

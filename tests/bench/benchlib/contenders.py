@@ -170,7 +170,7 @@ class Ssh(Contender):
         self._make_chroot()
         (folder / "sshd_config").write_text(
             f"ListenAddress {HOST}\nPort {port}\nHostKey {folder}/host\nAuthorizedKeysFile {folder}/authorized\n"
-            "PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
+            "PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM yes\n"
             f"StrictModes no\nPidFile none\nAllowTcpForwarding yes\nAllowUsers {getpass.getuser()}\n")
         server = self.workspace.start("sshd", [sshd, "-D", "-e", "-f", folder / "sshd_config"])
         server.wait_log("Server listening")

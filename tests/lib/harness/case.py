@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import sys
 import unittest
 
@@ -16,6 +17,14 @@ from .workspace import Workspace, end_on_signals
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
+class TookTooLong(Exception):
+    """Not a TimeoutError: no test may take it for the one that it expects."""
+
+
+def _too_long(_number, _frame):
+    raise TookTooLong
+
+
 class IntegrationTest(unittest.TestCase):
     """One workspace, vhost and chain for all tests of a class.
 
@@ -23,6 +32,7 @@ class IntegrationTest(unittest.TestCase):
     broker. When a test fails the daemons' logs are shown. At the end of the class the daemons must
     end by SIGTERM with exit code 0, and no sanitizer may have reported anything.
     """
+    seconds = 90  # one test may take this long; then it fails where it stands
     tunnel_only = False  # set by classes that look at the daemons themselves
     own_broker = False
     broker_settings = ""
@@ -86,10 +96,13 @@ class IntegrationTest(unittest.TestCase):
                 cls.workspace.show_logs()
 
     def run(self, result=None):
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(self.seconds)
         before = (len(result.failures), len(result.errors)) if result is not None else None
         done = super().run(result)
         if result is not None and before != (len(result.failures), len(result.errors)):
             type(self).failed = True
+        signal.alarm(0)
         return done
 
     # --- clients

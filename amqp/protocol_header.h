@@ -6,6 +6,7 @@
  * The eight bytes that open every AMQP connection.
  *
  *   AMQP 0-9-1, section 4.2.2:       'A' 'M' 'Q' 'P'   0   0   9   1
+ *   AMQP 0-9:                        'A' 'M' 'Q' 'P'   1   1   0   9
  *   AMQP 1.0, section 2.2 (part 2):  'A' 'M' 'Q' 'P'  id   1   0   0     id: 0 AMQP, 2 TLS, 3 SASL
  */
 
@@ -16,7 +17,7 @@
 
 enum amqp_protocol {
     AMQP_PROTOCOL_MORE,     /* fewer than 8 bytes, all of them right so far */
-    AMQP_PROTOCOL_0_9_1,    /* what RabbitMQ calls AMQP 0-9-1 */
+    AMQP_PROTOCOL_0_9_1,    /* 0-9-1, or 0-9, which RabbitMQ takes as 0-9-1: old clients send its header */
     AMQP_PROTOCOL_1_0,      /* 1.0.0 with a known id */
     AMQP_PROTOCOL_OTHER,    /* "AMQP" and another version or id: the broker decides */
     AMQP_PROTOCOL_NOT_AMQP, /* one of the first four bytes is wrong */
@@ -29,8 +30,7 @@ enum amqp_1_0_layer {
     AMQP_1_0_LAYER_SASL = 3,
 };
 
-/* What a server sends to a client whose header it does not accept, before it closes (0-9-1, section 4.2.2).
- */
+/* What a server answers to a header that it does not accept, before it closes (0-9-1, section 4.2.2). */
 extern const uint8_t amqp_protocol_header_0_9_1[AMQP_PROTOCOL_HEADER_SIZE];
 
 /*

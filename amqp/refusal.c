@@ -5,6 +5,7 @@
 #include "amqp/refusal_step.h"
 #include "amqp/text.h"
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 static_assert(AMQP_REFUSAL_TEXT_SIZE == AMQP_SHORT_STRING_MAX + 1, "the text is a short string");
@@ -86,15 +87,14 @@ static const struct step {
                                       AMQP_SEEN_1_0_HEADER},
     [AMQP_REFUSAL_SEND_1_0_OPEN] = {"sending open", amqp_refusal_1_0_write_open, AMQP_SEEN_OPEN},
     [AMQP_REFUSAL_SEND_1_0_CLOSE] = {"sending close", amqp_refusal_1_0_write_close, AMQP_SEEN_CLOSE},
-    [AMQP_REFUSAL_AWAIT_1_0_CLOSE] = {"waiting for close", NULL, 0},
 };
 
 /* A version we don't speak, or no AMQP at all, is answered with our header (0-9-1, section 4.2.2), unless it
  * is late. */
 static enum amqp_refusal_step step_without_frames(const struct amqp_refusal *r)
 {
-    const int is_first_word = r->client.boundary_off <= AMQP_PROTOCOL_HEADER_SIZE && r->told == 0;
-    const int is_mismatch = r->client.state == AMQP_SCANNER_OPAQUE || r->client.fault == AMQP_FAULT_NOT_AMQP;
+    const bool is_first_word = r->client.boundary_off <= AMQP_PROTOCOL_HEADER_SIZE && r->told == 0;
+    const bool is_mismatch = r->client.state == AMQP_SCANNER_OPAQUE || r->client.fault == AMQP_FAULT_NOT_AMQP;
     return is_first_word && is_mismatch ? AMQP_REFUSAL_SEND_VERSION : AMQP_REFUSAL_STEP_DONE;
 }
 
@@ -120,7 +120,7 @@ void amqp_refusal_init(struct amqp_refusal *r, uint16_t code, const char *text)
     amqp_text_copy(r->text, sizeof(r->text), text);
 }
 
-static int speak_alike(const struct amqp_scanner *a, const struct amqp_scanner *b)
+static bool speak_alike(const struct amqp_scanner *a, const struct amqp_scanner *b)
 {
     return (a->state == AMQP_SCANNER_FRAMES) == (b->state == AMQP_SCANNER_FRAMES);
 }

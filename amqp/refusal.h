@@ -4,21 +4,21 @@
 
 /*
  * The server's side of the shortest conversation that tells an AMQP client why it can't be served, or no
- * longer: in 0-9-1 a Connection.Close with code and text, in 1.0 a close with the error
- * amqp:connection:forced and the text.
+ * longer: in 0-9-1 a Connection.Close with code and text, in 1.0 a close with an error condition and the
+ * text.
  *
  * A client understands that only at certain points. What it has sent and what it was given so far decides the
  * next step; that is all the state there is.
  *
- *   struct amqp_refusal r;
- *   amqp_refusal_init(&r, AMQP_REPLY_CONNECTION_FORCED, "host cannot be reached");
- *   amqp_refusal_take_over(&r, &from_client, &from_server, released_off);   (when bytes went to and fro
- * before) until amqp_refusal_state(&r) is DONE, or the caller's deadline: SENDING: write what
- * amqp_refusal_write gives WAITING: amqp_refusal_feed what the client sends flush, then close
+ * How to use it:
  *
- * Closing a socket while bytes from the client are unread makes TCP reset the connection, which can destroy
- * the very message: go on reading until DONE, also while writing. Feeding is allowed in every state. No
- * allocation, no errors.
+ * - amqp_refusal_init; also amqp_refusal_take_over when bytes went to and fro before.
+ * - In state SENDING, write what amqp_refusal_write gives. In WAITING, feed what the client sends.
+ * - When DONE, shut down the sending side, read and drop until the client closes, then close.
+ * - At the caller's deadline, or when the client closes, close. Many clients don't answer a Close in words.
+ *
+ * Why not close at once: TCP resets a connection that is closed while bytes from the client are unread, and
+ * the reset can destroy the very message. Feeding is allowed in every state. No allocation, no errors.
  */
 
 #include "amqp/scanner.h"
@@ -33,15 +33,14 @@
 enum amqp_refusal_state {
     AMQP_REFUSAL_SENDING, /* amqp_refusal_write has bytes */
     AMQP_REFUSAL_WAITING, /* the client is to speak */
-    AMQP_REFUSAL_DONE,    /* the client knows, or can't be told: close once the bytes written are out */
+    AMQP_REFUSAL_DONE,    /* the client was told, or can't be: nothing follows the bytes written */
 };
 
 /* Embedded by the caller, holds nothing to release. All fields are private. */
 struct amqp_refusal {
     struct amqp_scanner client; /* what came from the client, its past included */
     uint16_t told;              /* enum amqp_seen: what the client was sent, by the server before or by us */
-    uint16_t code;              /* reply code, 0-9-1 only */
-    uint8_t step;               /* what to send or to wait for: enum in refusal_step.h */
+    uint16_t code;              /* reply code of 0-9-1 */
     char text[AMQP_REFUSAL_TEXT_SIZE]; /* valid UTF-8 */
 };
 

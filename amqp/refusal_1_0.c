@@ -2,10 +2,12 @@
 
 /*
  * AMQP 1.0 has no place for a text in a SASL outcome, so authentication succeeds, whoever it is, and the
- * reason follows in the close: header, open and close may be sent in one go (part 2, section 2.4.1). The
- * client's own close ends it.
+ * reason follows in the close. Header, open and close need no answer in between (part 2, section 2.4.1), and
+ * the client's own close is not waited for: qpid-proton takes amqp:connection:forced for a loss of the
+ * connection, says nothing and reconnects.
  */
 
+#include "amqp/canned.h"
 #include "amqp/performative_1_0.h"
 #include "amqp/protocol_header.h"
 #include "amqp/refusal_step.h"
@@ -18,6 +20,7 @@ enum {
     DOFF_NONE = 2, /* no extended header, in units of 4 bytes */
     TYPE_AMQP = 0,
     TYPE_SASL = 1,
+    CONDITION_MAX = 32,
     LIST_HEADER_SIZE = 12, /* of a described list32 */
 };
 
@@ -49,7 +52,7 @@ enum amqp_refusal_step amqp_refusal_1_0_step(const struct amqp_refusal *r)
         return AMQP_REFUSAL_SEND_1_0_OPEN;
     if (!(r->told & AMQP_SEEN_CLOSE))
         return AMQP_REFUSAL_SEND_1_0_CLOSE;
-    return said & AMQP_SEEN_CLOSE ? AMQP_REFUSAL_STEP_DONE : AMQP_REFUSAL_AWAIT_1_0_CLOSE;
+    return AMQP_REFUSAL_STEP_DONE;
 }
 
 static size_t write_bytes(uint8_t *buf, size_t size, const void *bytes, size_t len)
@@ -97,12 +100,7 @@ size_t amqp_refusal_1_0_write_mechanisms(const struct amqp_refusal *r, uint8_t *
 {
     static const char body[] = "\x00\x53\x40\xC0\x1E\x01" /* sasl-mechanisms */
                                "\xE0\x1B\x03\xA3"
-                               "\x09"
-                               "ANONYMOUS"
-                               "\x05"
-                               "PLAIN"
-                               "\x08"
-                               "EXTERNAL";
+                               "\011ANONYMOUS\005PLAIN\010EXTERNAL";
     static_assert(AMQP_1_0_SASL_MECHANISMS == 0x40, "the descriptor above");
     static_assert(sizeof(body) - 1 == 5 + 0x1E, "the list's size above");
     (void)r;
@@ -139,22 +137,38 @@ static uint8_t *put_list(uint8_t *p, uint8_t descriptor, uint32_t count, size_t 
     return p + 8;
 }
 
+/* What comes nearest to a reply code of 0-9-1 (part 2, sections 2.8.14 to 2.8.16). */
+static const char *condition_of(uint16_t code)
+{
+    switch (code) {
+    case AMQP_REPLY_ACCESS_REFUSED: return "amqp:unauthorized-access";
+    case AMQP_REPLY_RESOURCE_ERROR: return "amqp:resource-limit-exceeded";
+    case AMQP_REPLY_NOT_ALLOWED: return "amqp:not-allowed";
+    default: return "amqp:connection:forced";
+    }
+}
+
+static uint8_t *put_short(uint8_t *p, uint8_t constructor, const char *text, size_t len)
+{
+    *p++ = constructor;
+    *p++ = (uint8_t)len;
+    memcpy(p, text, len);
+    return p + len;
+}
+
+/* close { error { condition, description } } */
 size_t amqp_refusal_1_0_write_close(const struct amqp_refusal *r, uint8_t *buf, size_t size)
 {
-    static const char condition[] = "\xA3\x16"
-                                    "amqp:connection:forced";
-    const size_t condition_size = sizeof(condition) - 1;
+    const char *condition = condition_of(r->code);
+    const size_t condition_size = strlen(condition);
     const size_t text_size = strlen(r->text);
-    const size_t error_items_size = condition_size + 2 + text_size;
-    uint8_t body[2 * LIST_HEADER_SIZE + sizeof(condition) + 2 + AMQP_REFUSAL_TEXT_SIZE];
+    const size_t error_items_size = 2 + condition_size + 2 + text_size;
+    uint8_t body[2 * LIST_HEADER_SIZE + 2 + CONDITION_MAX + 2 + AMQP_REFUSAL_TEXT_SIZE];
 
+    assert(condition_size <= CONDITION_MAX);
     uint8_t *p = put_list(body, AMQP_1_0_CLOSE, 1, LIST_HEADER_SIZE + error_items_size);
     p = put_list(p, AMQP_1_0_ERROR, 2, error_items_size);
-    memcpy(p, condition, condition_size);
-    p += condition_size;
-    *p++ = 0xA1;
-    *p++ = (uint8_t)text_size;
-    memcpy(p, r->text, text_size);
-    p += text_size;
+    p = put_short(p, 0xA3, condition, condition_size);
+    p = put_short(p, 0xA1, r->text, text_size);
     return write_frame(buf, size, TYPE_AMQP, body, (size_t)(p - body));
 }

@@ -25,7 +25,6 @@ enum amqp_refusal_step {
     AMQP_REFUSAL_SEND_1_0_HEADER,
     AMQP_REFUSAL_SEND_1_0_OPEN,
     AMQP_REFUSAL_SEND_1_0_CLOSE,
-    AMQP_REFUSAL_AWAIT_1_0_CLOSE,
 };
 
 /* A bit of `told` beside those of enum amqp_seen: we have nothing to say, or nothing more. */

@@ -84,11 +84,11 @@ class Chain:
             self.start_guest(cid)
         return self
 
-    def start_amqp(self) -> Process:
+    def start_amqp(self, limits: Sequence[str] = ()) -> Process:
         argv = [program("amqp-proxy"), "--listen", f"{self.link.host}:{self.link.port}"]
         for broker in self.brokers:
             argv += ["--broker", f"{broker.host}:{broker.port}"]
-        self.amqp = self._serve("amqp-proxy", argv + self.amqp_args)
+        self.amqp = self._serve("amqp-proxy", argv + self.amqp_args, limits)
         return self.amqp
 
     def start_host(self, limits: Sequence[str] = ()) -> Process:

@@ -24,15 +24,16 @@ def end_on_signals() -> None:
         signal.signal(number, leave)
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 10, what: str = "", step: float = 0.05):
-    """Calls condition until it is true and returns its value; AssertionError after the timeout."""
+def wait_until(condition: Callable[[], object], timeout: float = 10, what="", step: float = 0.05):
+    """Calls condition until it is true and returns its value; AssertionError after the timeout.
+    `what` is a text that says what was expected, or a function that gives it."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what or condition}")
+            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what or condition}")
         time.sleep(step)
 
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small network pieces for tests: who is connected to whom, a counting forwarder, an echo server."""
+import select
+import socket
+import threading
+from typing import Optional
+
+from .chain import Endpoint
+from .ports import free_port
+
+ESTABLISHED = "01"
+
+
+def established_to(port: int) -> int:
+    """How many established IPv4 connections of this machine lead to that port, counted at the connecting end."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in list(table)[1:]]
+    return sum(row[3] == ESTABLISHED and int(row[2].rsplit(":", 1)[1], 16) == port for row in rows)
+
+
+class Server:
+    """A listening loopback socket whose connections are each served by a thread. Leave it by `with`."""
+
+    def __init__(self, port: Optional[int] = None):
+        self.endpoint = Endpoint("127.0.0.1", port or free_port())
+        self.accepted = 0
+        self.listener = socket.create_server(self.endpoint)
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._open: set[socket.socket] = set()
+        self._threads[0].start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.close()
+
+    def close(self) -> None:
+        self._stop.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.drop()
+        for thread in self._threads:
+            thread.join(5)
+
+    def drop(self) -> None:
+        """Ends all present connections."""
+        for sock in list(self._open):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def _accept(self) -> None:
+        while not self._stop.is_set():
+            try:
+                sock, _address = self.listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            thread = threading.Thread(target=self._serve_one, args=(sock,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve_one(self, sock: socket.socket) -> None:
+        self._open.add(sock)
+        try:
+            with sock:
+                self.serve(sock)
+        except OSError:
+            pass
+        finally:
+            self._open.discard(sock)
+
+    def serve(self, sock: socket.socket) -> None:
+        """What is done with a connection; it is closed on return."""
+        raise NotImplementedError
+
+
+class Echo(Server):
+    """Greets, sends back all it gets, and after the client's end of data says goodbye."""
+    GREETING, GOODBYE = b"hello\n", b"goodbye\n"
+
+    def serve(self, sock: socket.socket) -> None:
+        sock.sendall(self.GREETING)
+        while data := sock.recv(65536):
+            sock.sendall(data)
+        sock.sendall(self.GOODBYE)
+
+
+class Forwarder(Server):
+    """Passes connections on to another endpoint, and counts them."""
+
+    def __init__(self, target: Endpoint):
+        self.target = target
+        super().__init__()
+
+    def serve(self, sock: socket.socket) -> None:
+        with socket.create_connection(self.target) as other:
+            peer = {sock: other, other: sock}
+            while not self._stop.is_set():
+                for ready in select.select([sock, other], [], [], 1)[0]:
+                    data = ready.recv(65536)
+                    if not data:
+                        return
+                    peer[ready].sendall(data)

@@ -113,9 +113,11 @@ static void take_entry(struct config_load *load, const struct config_entry *entr
     uint64_t number;
 
     config_where_entry(load, entry, where);
-    if (first != NULL && setting->type != CONFIG_TYPE_LIST)
+    if (first != NULL && setting->type != CONFIG_TYPE_LIST) {
         config_fault_at(load, where, "%s is given twice, first at %s", setting->name,
                         config_where_entry(load, first, first_where));
+        counts = false;
+    }
     if (config_value_parse(setting, entry->text, &number, why) != 0)
         config_fault_at(load, where, "%s '%s': %s", setting->name, entry->text, why);
     else if (counts)

@@ -57,7 +57,7 @@ static int parse_host(struct net_address *address, const char *host, size_t leng
 
     if (length == 0)
         return refuse(why, "no host before the port; all addresses are 0.0.0.0 or [::]");
-    if (memchr(host, ':', length) != NULL)
+    if (memchr(host, ':', length) != NULL && strspn(host, "0123456789abcdefABCDEF.:") >= length)
         return refuse(why, "an IPv6 address goes in brackets: [::1]:5672");
     if (strspn(host, allowed) < length)
         return refuse(why, "'%.*s' is not a host name or address", (int)length, host);

@@ -152,9 +152,10 @@ static void settle(struct net_dialer *dialer, int outcome)
 static void on_writable(uv_poll_t *poll, int status, int events)
 {
     struct net_dialer *dialer = poll->data;
+    int outcome = socket_outcome(dialer->fd); /* libuv has but UV_EBADF for every error of a socket */
 
     (void)events;
-    settle(dialer, status < 0 ? status : socket_outcome(dialer->fd));
+    settle(dialer, outcome == 0 && status < 0 ? status : outcome);
 }
 
 static void on_share_used(uv_timer_t *timer)

@@ -320,6 +320,11 @@ static bool output_control(struct mux_link *link, struct mux_batch *batch, uint6
     return false;
 }
 
+static struct mux_attachment *of_flow(struct mux_sched_flow *flow)
+{
+    return (struct mux_attachment *)((char *)flow - offsetof(struct mux_attachment, flow));
+}
+
 static bool output_data(struct mux_link *link, struct mux_batch *batch, uint64_t now)
 {
     struct mux_sched_flow *flow = mux_sched_next(&link->sched);
@@ -329,7 +334,7 @@ static bool output_data(struct mux_link *link, struct mux_batch *batch, uint64_t
 
     if (flow == NULL)
         return false;
-    attachment = (struct mux_attachment *)((char *)flow - offsetof(struct mux_attachment, flow));
+    attachment = of_flow(flow);
     max = mux_batch_room(batch);
     if (max > (size_t)flow->deficit)
         max = (size_t)flow->deficit;
@@ -355,6 +360,24 @@ bool mux_link_output(struct mux_link *link, struct mux_batch *batch, uint64_t no
             break;
     }
     return batch->bytes > 0;
+}
+
+static void compact_list(struct mux_sched_list *list)
+{
+    struct mux_sched_flow *flow;
+
+    TAILQ_FOREACH (flow, list, entry) {
+        struct mux_attachment *attachment = of_flow(flow);
+
+        if (attachment->ops->compact != NULL)
+            attachment->ops->compact(attachment);
+    }
+}
+
+void mux_link_compact(struct mux_link *link)
+{
+    compact_list(&link->sched.fresh);
+    compact_list(&link->sched.bulk);
 }
 
 /* ── Time ── */

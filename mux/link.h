@@ -48,6 +48,9 @@ struct mux_attachment_ops {
      * remove itself. */
     size_t (*pull_data)(struct mux_attachment *attachment, struct mux_batch *batch, size_t max, uint64_t now);
 
+    /* The transport is blocked: what waits here should not pin more memory than it is. May be NULL. */
+    void (*compact)(struct mux_attachment *attachment);
+
     /* The link is gone: it is no longer attached. */
     void (*on_lost)(struct mux_attachment *attachment, enum mux_code code, const char *reason, uint64_t now);
 };
@@ -151,6 +154,9 @@ int mux_link_input(struct mux_link *link, struct mux_chunk *chunk, const uint8_t
 
 /* Fill an empty batch with what is to be sent next. Returns false when there is nothing. */
 bool mux_link_output(struct mux_link *link, struct mux_batch *batch, uint64_t now);
+
+/* To call when the transport takes no more for now: what waits to be sent is copied out of large chunks. */
+void mux_link_compact(struct mux_link *link);
 
 /* When mux_link_tick is to be called next, in ms of the clock that `now` is of; UINT64_MAX: never. */
 uint64_t mux_link_deadline(const struct mux_link *link);

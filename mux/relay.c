@@ -94,12 +94,6 @@ size_t mux_relay_backlog(struct mux_relay *relay)
     return relay->link.queue.len;
 }
 
-void mux_relay_compact(struct mux_relay *relay)
-{
-    mux_bytes_compact(&relay->guest.queue);
-    mux_bytes_compact(&relay->link.queue);
-}
-
 /* ── The end ── */
 
 static void closed(struct mux_relay *relay)
@@ -107,13 +101,15 @@ static void closed(struct mux_relay *relay)
     mux_link_remove(&relay->guest.attachment);
     mux_link_remove(&relay->link.attachment);
     relay->state = MUX_RELAY_CLOSED;
-    relay->ops->on_closed(relay, relay->end_code,
+    relay->ops->on_closed(relay, relay->end, relay->end_code,
                           relay->end_reason != NULL ? relay->end_reason : mux_code_text(relay->end_code),
                           relay->by_guest);
 }
 
-static void decide_end(struct mux_relay *relay, enum mux_code code, const char *reason, bool by_guest)
+static void decide_end(struct mux_relay *relay, enum mux_relay_end end, enum mux_code code,
+                       const char *reason, bool by_guest)
 {
+    relay->end = end;
     relay->state = MUX_RELAY_ENDING;
     relay->end_code = code;
     relay->end_reason = strdup(reason); /* without memory the code's text has to do */
@@ -133,7 +129,7 @@ void mux_relay_reset(struct mux_relay *relay, enum mux_code code, const char *re
 {
     if (relay->state >= MUX_RELAY_ENDING)
         return;
-    decide_end(relay, code, reason, false);
+    decide_end(relay, MUX_RELAY_RESET, code, reason, false);
     send_reset(relay, &relay->guest);
     send_reset(relay, &relay->link);
 }
@@ -237,8 +233,8 @@ static void on_reset(struct mux_relay *relay, struct mux_relay_side *from, struc
     char reason[MUX_REASON_MAX + 1];
     bool by_guest = from == &relay->guest;
 
-    decide_end(relay, (enum mux_code)reset->code, mux_text_copy(reset->reason, reason, sizeof(reason)),
-               by_guest);
+    decide_end(relay, MUX_RELAY_RESET, (enum mux_code)reset->code,
+               mux_text_copy(reset->reason, reason, sizeof(reason)), by_guest);
     mux_link_remove(&from->attachment);
     send_reset(relay, to);
     if (by_guest)
@@ -261,7 +257,7 @@ static void on_frame(struct mux_attachment *attachment, const struct mux_frame *
         return;
     }
     if (frame->type == MUX_DETACH) {
-        decide_end(relay, MUX_TRY_LATER, "detached", from == &relay->guest);
+        decide_end(relay, MUX_RELAY_BROKEN, MUX_TRY_LATER, "detached", from == &relay->guest);
         closed(relay);
         return;
     }
@@ -318,6 +314,11 @@ static size_t pull_data(struct mux_attachment *attachment, struct mux_batch *bat
     return n > 0 ? n : 1;
 }
 
+static void compact(struct mux_attachment *attachment)
+{
+    mux_bytes_compact(&side_of(relay_of(attachment), attachment)->queue);
+}
+
 static void on_lost(struct mux_attachment *attachment, enum mux_code code, const char *reason, uint64_t now)
 {
     struct mux_relay *relay = relay_of(attachment);
@@ -330,7 +331,7 @@ static void on_lost(struct mux_attachment *attachment, enum mux_code code, const
             closed(relay);
         return;
     }
-    decide_end(relay, code, reason, is_guest(attachment));
+    decide_end(relay, MUX_RELAY_BROKEN, code, reason, is_guest(attachment));
     if (is_guest(attachment)) {
         mux_outbox_detach(&other->outbox);
         mux_link_want_control(&other->attachment);
@@ -343,6 +344,7 @@ static const struct mux_attachment_ops guest_ops = {
     .on_frame = on_frame,
     .pull_control = pull_control,
     .pull_data = pull_data,
+    .compact = compact,
     .on_lost = on_lost,
 };
 
@@ -350,5 +352,6 @@ static const struct mux_attachment_ops link_ops = {
     .on_frame = on_frame,
     .pull_control = pull_control,
     .pull_data = pull_data,
+    .compact = compact,
     .on_lost = on_lost,
 };

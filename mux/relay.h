@@ -23,6 +23,12 @@
 
 struct mux_relay;
 
+enum mux_relay_end {
+    MUX_RELAY_ENDED,  /* both directions ended in order */
+    MUX_RELAY_RESET,  /* one side, or the owner, ended it; the other was told */
+    MUX_RELAY_BROKEN, /* a transport broke: the session waits for its resume */
+};
+
 struct mux_relay_ops {
     /* The guest stream has nothing more to say (RESET was heard from it, or both directions ended): close it.
      */
@@ -32,10 +38,11 @@ struct mux_relay_ops {
     void (*on_drained)(struct mux_relay *relay);
 
     /*
-     * It is over and on neither link any more; the last callback, in which it may be freed. MUX_OK: ended in
-     * order. `by_guest`: the guest's side said so.
+     * It is over and on neither link any more; the last callback, in which it may be freed. `by_guest`: it
+     * was the guest's side that ended or broke.
      */
-    void (*on_closed)(struct mux_relay *relay, enum mux_code code, const char *reason, bool by_guest);
+    void (*on_closed)(struct mux_relay *relay, enum mux_relay_end end, enum mux_code code, const char *reason,
+                      bool by_guest);
 };
 
 enum mux_relay_state {
@@ -63,6 +70,7 @@ struct mux_relay {
     uint32_t window_bytes;
     bool backlogged; /* on_drained is due some time */
     bool by_guest;
+    enum mux_relay_end end;
     enum mux_code end_code;
     char *end_reason; /* heap */
     uint64_t bytes_to_guest;
@@ -86,8 +94,5 @@ void mux_relay_reset(struct mux_relay *relay, enum mux_code code, const char *re
 
 /* Bytes from the guest that wait for the link. */
 size_t mux_relay_backlog(struct mux_relay *relay);
-
-/* To call after output was tried: what is still queued is copied out of large chunks. */
-void mux_relay_compact(struct mux_relay *relay);
 
 #endif

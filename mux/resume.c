@@ -182,7 +182,8 @@ void mux_session_on_reset(struct mux_session *session, enum mux_code code, const
     bool was_over = code == MUX_UNKNOWN_SESSION && session->recv.fin && session->send.fin >= MUX_FIN_QUEUED &&
                     session->send.sent == session->send.end;
 
-    if (session->edge == MUX_EDGE_NEAR && code == MUX_TRY_LATER)
+    session->end_heard = session->edge == MUX_EDGE_FAR || code != MUX_TRY_LATER;
+    if (!session->end_heard)
         mux_session_detach(session, code, reason, now);
     else if (was_over)
         mux_session_closed_by(session, MUX_OK, NULL);

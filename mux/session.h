@@ -104,6 +104,7 @@ struct mux_session {
     uint64_t ack_due_ms;        /* 0: none is due */
     uint64_t closing_ms;        /* CLOSING: since when */
     enum mux_code end_code; /* why, from the moment the end was decided on; MUX_OK: it was not, or in order */
+    bool end_heard;         /* the peer said RESET */
     char *end_reason;       /* heap; NULL: the code's text */
     struct mux_session_counters counters;
 };

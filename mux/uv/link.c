@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mux/uv/link.h"
 
-#include <assert.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
-#include <string.h>
+#include <sys/socket.h>
 
 #define LINGER_MS 2000u
 
 /* Batches written in one turn, so that one fast socket does not keep the others waiting. */
 #define BATCHES_PER_TURN 8
+
+/* Unsent bytes that the kernel may hold for a link. */
+#define NOTSENT_LOWAT (256 * 1024)
 
 static struct mux_uv_link *of_stream(struct mux_uv_stream *stream)
 {
@@ -92,23 +97,27 @@ static void stream_on_flush(struct mux_uv_stream *stream)
         struct mux_batch *batch = next_batch(link);
         ssize_t n;
 
-        if (batch == NULL)
+        if (batch == NULL) {
+            if (link->state == MUX_UV_LINK_FINISHING)
+                mux_uv_link_close(link, MUX_OK, "finished");
             return;
+        }
         if (link->state == MUX_UV_LINK_CLOSING) {
             mux_uv_batch_put(stream->mux_loop, batch); /* what was said last made the owner close */
             return;
         }
         link->batch = batch;
         n = mux_uv_stream_writev(stream, batch->iov + batch->first, batch->count - batch->first);
-        if (n == -EAGAIN)
-            return;
-        if (n < 0) {
+        if (n < 0 && n != -EAGAIN) {
             down(link, MUX_TRY_LATER, uv_strerror((int)n));
             return;
         }
-        mux_batch_written(batch, (size_t)n);
-        if (batch->bytes > 0)
-            return; /* on_flush comes again when the socket takes more */
+        if (n > 0)
+            mux_batch_written(batch, (size_t)n);
+        if (batch->bytes > 0) {
+            mux_link_compact(&link->link); /* on_flush comes again when the socket takes more */
+            return;
+        }
         link->batch = NULL;
         mux_uv_batch_put(stream->mux_loop, batch);
     }
@@ -141,7 +150,7 @@ static uint64_t timer_deadline(struct mux_uv_timer *timer)
 {
     struct mux_uv_link *link = of_timer(timer);
 
-    return link->state == MUX_UV_LINK_LINGERING ? link->linger_until_ms : mux_link_deadline(&link->link);
+    return link->state == MUX_UV_LINK_OPEN ? mux_link_deadline(&link->link) : link->linger_until_ms;
 }
 
 static void timer_expired(struct mux_uv_timer *timer)
@@ -149,7 +158,7 @@ static void timer_expired(struct mux_uv_timer *timer)
     struct mux_uv_link *link = of_timer(timer);
     int rc;
 
-    if (link->state == MUX_UV_LINK_LINGERING) {
+    if (link->state != MUX_UV_LINK_OPEN) {
         mux_uv_link_close(link, MUX_OK, "lingered");
         return;
     }
@@ -188,19 +197,37 @@ int mux_uv_link_open(struct mux_uv_link *link, struct mux_uv_loop *mux_loop, int
     return 0;
 }
 
+void mux_uv_link_tune(int fd)
+{
+    int lowat = NOTSENT_LOWAT;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &lowat, sizeof(lowat));
+}
+
 void mux_uv_link_resume(struct mux_uv_link *link)
 {
     mux_uv_stream_resume(&link->stream);
 }
 
-void mux_uv_link_linger(struct mux_uv_link *link)
+static void leave_open(struct mux_uv_link *link, enum mux_uv_link_state next)
 {
     if (link->state != MUX_UV_LINK_OPEN)
         return;
-    link->state = MUX_UV_LINK_LINGERING;
+    link->state = next;
     link->linger_until_ms = now_ms(link) + LINGER_MS;
     mux_uv_stream_resume(&link->stream);
+    mux_uv_stream_want_flush(&link->stream);
     mux_uv_timer_update(&link->timer);
+}
+
+void mux_uv_link_linger(struct mux_uv_link *link)
+{
+    leave_open(link, MUX_UV_LINK_LINGERING);
+}
+
+void mux_uv_link_finish(struct mux_uv_link *link)
+{
+    leave_open(link, MUX_UV_LINK_FINISHING);
 }
 
 void mux_uv_link_close(struct mux_uv_link *link, enum mux_code code, const char *reason)

@@ -2,10 +2,11 @@
 /*
  * A mux_link on a stream socket: the link of host-proxy and amqp-proxy, or a guest stream.
  *
- *     OPEN ──► (LINGERING) ──► CLOSING ──► on_closed
+ *     OPEN ──► LINGERING, FINISHING ──► CLOSING ──► on_closed
  *
- * Lingering: the last frame has been said; the transport is left to the peer to close for a moment, since
- * closing at once may lose what was just written (PROTOCOL.md, "The end").
+ * Lingering and finishing: the last frame is queued. Finishing closes as soon as it is written; lingering
+ * leaves the transport to the peer to close for a moment, since closing at once may lose what was just
+ * written (PROTOCOL.md, "The end").
  */
 #ifndef MUX_UV_LINK_H
 #define MUX_UV_LINK_H
@@ -32,7 +33,12 @@ struct mux_uv_link_ops {
     void (*on_closed)(struct mux_uv_link *link);
 };
 
-enum mux_uv_link_state { MUX_UV_LINK_OPEN, MUX_UV_LINK_LINGERING, MUX_UV_LINK_CLOSING };
+enum mux_uv_link_state {
+    MUX_UV_LINK_OPEN,
+    MUX_UV_LINK_LINGERING,
+    MUX_UV_LINK_FINISHING,
+    MUX_UV_LINK_CLOSING
+};
 
 struct mux_uv_link {
     struct mux_link link;
@@ -53,12 +59,21 @@ struct mux_uv_link {
 int mux_uv_link_open(struct mux_uv_link *link, struct mux_uv_loop *mux_loop, int fd,
                      const struct mux_link_config *config, const struct mux_uv_link_ops *ops);
 
+/*
+ * Set up a TCP socket for a link: little is queued in the kernel ahead of time (TCP_NOTSENT_LOWAT), so that
+ * control frames and small sessions do not wait behind bulk. Does nothing for other sockets.
+ */
+void mux_uv_link_tune(int fd);
+
 /* Read again after `want` said 0. */
 void mux_uv_link_resume(struct mux_uv_link *link);
 
 /* Nothing more is to be said here: write what is queued, wait for the peer to close, at most 2 s, and close.
  */
 void mux_uv_link_linger(struct mux_uv_link *link);
+
+/* The peer waits for us to close: write what is queued, for 2 s at most, and close. */
+void mux_uv_link_finish(struct mux_uv_link *link);
 
 /* Close at once. Attachments are lost with this reason. on_closed follows, on_down does not. Idempotent. */
 void mux_uv_link_close(struct mux_uv_link *link, enum mux_code code, const char *reason);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amqp-proxy/broker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int add_node(struct broker_service *service, const struct net_address *address)
+{
+    struct net_address *nodes = realloc(service->nodes, (service->count + 1) * sizeof(*nodes));
+
+    if (nodes == NULL)
+        return -ENOMEM;
+    service->nodes = nodes;
+    nodes[service->count++] = *address;
+    return 0;
+}
+
+static struct broker_service *add_service(struct broker_set *set, const char *name, size_t name_len)
+{
+    struct broker_service *services = realloc(set->services, (set->count + 1) * sizeof(*services));
+
+    if (services == NULL)
+        return NULL;
+    set->services = services;
+    services[set->count] = (struct broker_service){0};
+    memcpy(services[set->count].name, name, name_len);
+    return &services[set->count++];
+}
+
+struct broker_service *broker_service_find(struct broker_set *set, struct mux_text name)
+{
+    for (size_t i = 0; i < set->count; i++)
+        if (strlen(set->services[i].name) == name.len &&
+            memcmp(set->services[i].name, name.data, name.len) == 0)
+            return &set->services[i];
+    return NULL;
+}
+
+static int add(struct broker_set *set, const char *name, size_t name_len, const struct net_address *address)
+{
+    struct broker_service *service =
+        broker_service_find(set, (struct mux_text){.data = name, .len = name_len});
+
+    if (service == NULL)
+        service = add_service(set, name, name_len);
+    return service != NULL ? add_node(service, address) : -ENOMEM;
+}
+
+int broker_set_init(struct broker_set *set, const struct amqp_config *config)
+{
+    struct net_address address;
+    char why[256];
+    size_t name_len;
+    int rc = 0;
+
+    *set = (struct broker_set){0};
+    for (size_t i = 0; i < config->brokers.count && rc == 0; i++) {
+        rc = net_address_parse(&address, config->brokers.items[i], why, sizeof(why));
+        if (rc == 0)
+            rc = add(set, "", 0, &address);
+    }
+    for (size_t i = 0; i < config->services.count && rc == 0; i++) {
+        rc = amqp_service_parse(config->services.items[i], &name_len, &address, why, sizeof(why));
+        if (rc == 0)
+            rc = add(set, config->services.items[i], name_len, &address);
+    }
+    if (rc < 0)
+        broker_set_deinit(set);
+    return rc;
+}
+
+void broker_set_deinit(struct broker_set *set)
+{
+    for (size_t i = 0; i < set->count; i++)
+        free(set->services[i].nodes);
+    free(set->services);
+    *set = (struct broker_set){0};
+}
+
+/* ── Dialling ── */
+
+static void on_dialed(void *ctx, int fd, const char *text);
+
+static int dial_node(struct broker_dial *dial)
+{
+    return net_dial(&dial->dialer, dial->loop, &dial->service->nodes[dial->node], dial->timeout_ms, on_dialed,
+                    dial);
+}
+
+static void on_dialed(void *ctx, int fd, const char *text)
+{
+    struct broker_dial *dial = ctx;
+    size_t used = strlen(dial->failure);
+
+    dial->dialer = NULL;
+    if (fd >= 0) {
+        dial->dialed(dial, fd, text);
+        return;
+    }
+    snprintf(dial->failure + used, sizeof(dial->failure) - used, "%s%s", used > 0 ? "; " : "", text);
+    dial->node = (dial->node + 1) % dial->service->count;
+    if (++dial->tried == dial->service->count || dial_node(dial) < 0)
+        dial->dialed(dial, fd, dial->failure);
+}
+
+int broker_dial_start(struct broker_dial *dial, uv_loop_t *loop, struct broker_service *service,
+                      uint64_t timeout_ms, void (*dialed)(struct broker_dial *dial, int fd, const char *text))
+{
+    *dial = (struct broker_dial){
+        .loop = loop, .service = service, .timeout_ms = timeout_ms, .node = service->next, .dialed = dialed};
+    service->next = (service->next + 1) % service->count;
+    return dial_node(dial);
+}
+
+void broker_dial_cancel(struct broker_dial *dial)
+{
+    if (dial->dialer != NULL)
+        net_dial_cancel(dial->dialer);
+    dial->dialer = NULL;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon: what its parts share. */
+#ifndef GUEST_PROXY_GUEST_H
+#define GUEST_PROXY_GUEST_H
+
+#include "guest-proxy/config.h"
+#include "mux/session.h"
+#include "mux/uv/loop.h"
+#include "vmci/transport.h"
+
+#include <sys/queue.h>
+
+struct client;
+struct listener;
+
+TAILQ_HEAD(client_list, client);
+TAILQ_HEAD(listener_list, listener);
+
+struct guest {
+    struct guest_config config;
+    struct service service;
+    uv_loop_t loop;
+    struct mux_uv_loop mux_loop;
+    struct vmci_endpoint host;
+    struct vmci_settings vmci;
+    struct mux_link_config link_config;
+    struct mux_session_config session_config;
+    struct client_list clients;
+    struct listener_list listeners;
+    bool draining;
+    char name[64]; /* of this machine */
+};
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest-proxy/client.h"
+#include "guest-proxy/guest.h"
+#include "guest-proxy/listeners.h"
+#include "service/log.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+/* An acknowledgement waits so long for company. */
+#define ACK_DELAY_MS 20u
+
+/* Without an answer to OPEN in this time another stream is tried. */
+#define OPEN_TIMEOUT_MS 10000u
+
+static void on_drain(void *ctx)
+{
+    struct guest *guest = ctx;
+    struct client *client;
+    struct client *next;
+
+    guest->draining = true;
+    listeners_close(guest);
+    if (TAILQ_EMPTY(&guest->clients))
+        service_done(&guest->service);
+    for (client = TAILQ_FIRST(&guest->clients); client != NULL; client = next) {
+        next = TAILQ_NEXT(client, entry);
+        client_drain(client);
+    }
+}
+
+static void on_end(void *ctx)
+{
+    struct guest *guest = ctx;
+    struct client *client;
+
+    listeners_close(guest);
+    TAILQ_FOREACH (client, &guest->clients, entry)
+        client_close(client);
+    mux_uv_loop_close(&guest->mux_loop);
+}
+
+static const struct service_hooks hooks = {.drain = on_drain, .end = on_end};
+
+static int prepare(struct guest *guest)
+{
+    const struct guest_config *config = &guest->config;
+    char why[256];
+    uint64_t instance;
+
+    TAILQ_INIT(&guest->clients);
+    TAILQ_INIT(&guest->listeners);
+    if (vmci_endpoint_parse(&guest->host, config->host, why, sizeof(why)) < 0) {
+        log_error(NULL, "bad host", LOG_STR("reason", why)); /* the settings were checked: never */
+        return -1;
+    }
+    guest->vmci = (struct vmci_settings){.fabric = config->fabric, .local_cid = config->cid};
+    if (config->name != NULL)
+        snprintf(guest->name, sizeof(guest->name), "%s", config->name);
+    else if (gethostname(guest->name, sizeof(guest->name) - 1) < 0)
+        snprintf(guest->name, sizeof(guest->name), "guest");
+    if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
+        instance = (uint64_t)getpid();
+    guest->link_config = (struct mux_link_config){
+        .opener = true, .role = MUX_ROLE_GUEST, .name = guest->name, .instance = instance};
+    guest->session_config = (struct mux_session_config){
+        .window_bytes = (uint32_t)config->window_bytes,
+        .ack_delay_ms = ACK_DELAY_MS,
+        .ping_interval_ms = (uint32_t)config->ping_interval_ms,
+        .ping_timeout_ms = (uint32_t)config->ping_timeout_ms,
+        .open_timeout_ms = OPEN_TIMEOUT_MS,
+        .connect_timeout_ms = (uint32_t)config->connect_timeout_ms,
+    };
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static struct guest guest;
+    int code = config_run(&guest_program, argc, argv, &guest.config);
+
+    if (code != CONFIG_RUN)
+        return code;
+    uv_loop_init(&guest.loop);
+    if (service_init(&guest.service, &guest.loop, &guest.config.service, &hooks, &guest) < 0)
+        return 1;
+    mux_uv_loop_init(&guest.mux_loop, &guest.loop);
+    if (prepare(&guest) == 0 && listeners_open(&guest) == 0)
+        service_ready(&guest.service);
+    else
+        service_fail(&guest.service);
+    code = service_run(&guest.service);
+    mux_uv_loop_deinit(&guest.mux_loop);
+    uv_loop_close(&guest.loop);
+    config_free(&guest_program, &guest.config);
+    return code;
+}

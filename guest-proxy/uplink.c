@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest-proxy/uplink.h"
+
+#include "guest-proxy/dial.h"
+#include "mux/uv/link.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One attempt to connect. The kernel's own limit for vsock is 2 s. */
+#define DIAL_TIMEOUT_MS 5000u
+
+#define BACKOFF_MIN_MS 20u
+#define BACKOFF_MAX_MS 2000u
+
+/* A vsock stream. It outlives its uplink's interest while it lingers and closes. */
+struct guest_stream {
+    struct mux_uv_link link;
+    struct uplink *uplink; /* NULL: abandoned */
+};
+
+static struct guest_stream *stream_of(struct mux_uv_link *link)
+{
+    return (struct guest_stream *)((char *)link - offsetof(struct guest_stream, link));
+}
+
+static void stream_on_down(struct mux_uv_link *link, enum mux_code code, const char *reason)
+{
+    struct guest_stream *stream = stream_of(link);
+
+    /* The session was told by the link, and through it the uplink: see uplink_lost. */
+    if (stream->uplink != NULL)
+        log_debug(stream->uplink->object, "stream down", LOG_STR("code", mux_code_name(code)),
+                  LOG_STR("reason", reason));
+}
+
+static void stream_on_closed(struct mux_uv_link *link)
+{
+    free(stream_of(link));
+}
+
+static void stream_on_open(struct mux_link *link, uint32_t number, const struct mux_open *open, uint64_t now)
+{
+    (void)open;
+    (void)now;
+    mux_link_refuse(link, number, MUX_PROTOCOL_ERROR,
+                    "guests do not accept sessions"); /* never called on an opener */
+}
+
+static const struct mux_uv_link_ops stream_ops = {
+    .link = {.on_open = stream_on_open},
+    .on_down = stream_on_down,
+    .on_closed = stream_on_closed,
+};
+
+/* Let go of the stream, if there is one. */
+static void abandon(struct uplink *uplink, bool politely)
+{
+    struct guest_stream *stream = uplink->stream;
+
+    if (stream == NULL)
+        return;
+    uplink->stream = NULL;
+    stream->uplink = NULL;
+    if (politely)
+        mux_uv_link_linger(&stream->link);
+    else
+        mux_uv_link_close(&stream->link, MUX_TRY_LATER, "abandoned");
+}
+
+static void retry_later(struct uplink *uplink);
+
+static void on_dialed(void *ctx, int fd, const char *text)
+{
+    struct uplink *uplink = ctx;
+    struct guest *guest = uplink->guest;
+    struct guest_stream *stream;
+
+    uplink->dial = NULL;
+    if (fd < 0) {
+        snprintf(uplink->failure, sizeof(uplink->failure), "%s", text);
+        retry_later(uplink);
+        return;
+    }
+    stream = calloc(1, sizeof(*stream));
+    if (stream == NULL ||
+        mux_uv_link_open(&stream->link, &guest->mux_loop, fd, &guest->link_config, &stream_ops) < 0) {
+        free(stream);
+        snprintf(uplink->failure, sizeof(uplink->failure), "out of memory");
+        retry_later(uplink);
+        return;
+    }
+    stream->uplink = uplink;
+    uplink->stream = stream;
+    uplink->state = UPLINK_OPEN;
+    if (mux_session_attach(uplink->session, &stream->link.link, uplink->attributes, uv_now(&guest->loop)) < 0)
+        uplink_lost(uplink, "out of memory");
+}
+
+static void dial(struct uplink *uplink)
+{
+    struct guest *guest = uplink->guest;
+
+    uplink->state = UPLINK_DIALING;
+    uplink->dial = dial_start(&guest->loop, &guest->host, &guest->vmci, DIAL_TIMEOUT_MS, on_dialed, uplink);
+    if (uplink->dial == NULL)
+        retry_later(uplink);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    dial(timer->data);
+}
+
+static void retry_later(struct uplink *uplink)
+{
+    uint64_t delay = backoff_next_ms(&uplink->backoff);
+
+    uplink->state = UPLINK_WAITING;
+    log_debug(uplink->object, "retry", LOG_UINT("delay_ms", delay), LOG_STR("reason", uplink->failure));
+    uv_timer_start(&uplink->retry, on_retry, delay, 0);
+}
+
+void uplink_init(struct uplink *uplink, struct guest *guest, struct mux_session *session,
+                 const struct mux_attributes *attributes, const char *object)
+{
+    *uplink = (struct uplink){.guest = guest, .session = session, .attributes = attributes, .object = object};
+    backoff_init(&uplink->backoff, BACKOFF_MIN_MS, BACKOFF_MAX_MS, 0);
+    uv_timer_init(&guest->loop, &uplink->retry);
+    uplink->retry.data = uplink;
+}
+
+void uplink_start(struct uplink *uplink)
+{
+    if (uplink->state == UPLINK_IDLE)
+        dial(uplink);
+}
+
+void uplink_attached(struct uplink *uplink)
+{
+    uplink->failure[0] = '\0';
+    backoff_reset(&uplink->backoff);
+}
+
+void uplink_lost(struct uplink *uplink, const char *reason)
+{
+    if (uplink->state != UPLINK_OPEN)
+        return;
+    snprintf(uplink->failure, sizeof(uplink->failure), "%s", reason);
+    abandon(uplink, false);
+    retry_later(uplink);
+}
+
+void uplink_stop(struct uplink *uplink, bool politely)
+{
+    uplink->state = UPLINK_IDLE;
+    uv_timer_stop(&uplink->retry);
+    dial_cancel(uplink->dial);
+    uplink->dial = NULL;
+    abandon(uplink, politely);
+}
+
+static void on_retry_closed(uv_handle_t *handle)
+{
+    struct uplink *uplink = handle->data;
+
+    uplink->closed(uplink);
+}
+
+void uplink_close(struct uplink *uplink, void (*closed)(struct uplink *uplink))
+{
+    uplink_stop(uplink, true);
+    uplink->closed = closed;
+    uv_close((uv_handle_t *)&uplink->retry, on_retry_closed);
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon: what its parts share. */
+#ifndef HOST_PROXY_HOST_H
+#define HOST_PROXY_HOST_H
+
+#include "host-proxy/config.h"
+#include "host-proxy/tunnel.h"
+#include "mux/link.h"
+#include "mux/uv/loop.h"
+#include "service/log.h"
+
+#include <sys/queue.h>
+
+struct guest;
+struct guest_listener;
+struct guest_count;
+
+TAILQ_HEAD(guest_list, guest);
+TAILQ_HEAD(guest_listener_list, guest_listener);
+
+struct host {
+    struct host_config config;
+    struct service service;
+    uv_loop_t loop;
+    struct mux_uv_loop mux_loop;
+    struct mux_link_config guest_link_config;
+    struct tunnel tunnel;
+    struct guest_listener_list listeners;
+    struct guest_list guests;   /* streams, and relays that outlive theirs */
+    struct guest_count *counts; /* streams by CID */
+    unsigned streams;
+    bool draining;
+    struct log_limit refusals; /* a hostile guest must not fill the log */
+    char name[64];
+};
+
+/* Called when something is gone: during a drain the daemon ends with the last of it. */
+void host_maybe_done(struct host *host);
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host-proxy/guest.h"
+#include "host-proxy/guests.h"
+#include "host-proxy/host.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+void host_maybe_done(struct host *host)
+{
+    if (host->draining && TAILQ_EMPTY(&host->guests))
+        service_done(&host->service);
+}
+
+/* Leave no stream open: sessions resume through our successor. */
+static void hand_over(struct host *host)
+{
+    for (struct guest *guest = TAILQ_FIRST(&host->guests); guest != NULL; guest = guest_next(guest))
+        guest_close(guest, "host-proxy is shutting down");
+    tunnel_close(&host->tunnel);
+}
+
+static void on_drain(void *ctx)
+{
+    struct host *host = ctx;
+
+    host->draining = true;
+    guests_stop(host);
+    if (host->config.on_stop == HOST_ON_STOP_HANDOVER) {
+        hand_over(host);
+    } else {
+        for (struct guest *guest = TAILQ_FIRST(&host->guests); guest != NULL; guest = guest_next(guest))
+            guest_end_session(guest, MUX_SHUTTING_DOWN, "host-proxy is shutting down");
+    }
+    host_maybe_done(host);
+}
+
+static void on_end(void *ctx)
+{
+    struct host *host = ctx;
+
+    guests_stop(host);
+    hand_over(host);
+    mux_uv_loop_close(&host->mux_loop);
+}
+
+static const struct service_hooks hooks = {.drain = on_drain, .end = on_end};
+
+static void prepare(struct host *host)
+{
+    const struct host_config *config = &host->config;
+    uint64_t instance;
+
+    TAILQ_INIT(&host->listeners);
+    TAILQ_INIT(&host->guests);
+    host->refusals = (struct log_limit){.burst = 50, .interval_ms = 10000};
+    if (config->name != NULL)
+        snprintf(host->name, sizeof(host->name), "%s", config->name);
+    else if (gethostname(host->name, sizeof(host->name) - 1) < 0)
+        snprintf(host->name, sizeof(host->name), "host");
+    if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
+        instance = (uint64_t)getpid();
+    host->guest_link_config = (struct mux_link_config){
+        .role = MUX_ROLE_HOST,
+        .name = host->name,
+        .instance = instance,
+        .idle_timeout_ms = (uint32_t)config->guest_idle_timeout_ms,
+        .open_timeout_ms = (uint32_t)config->handshake_timeout_ms,
+        .max_sessions = 1,
+    };
+    tunnel_open(&host->tunnel, host);
+}
+
+int main(int argc, char **argv)
+{
+    static struct host host;
+    int code = config_run(&host_program, argc, argv, &host.config);
+
+    if (code != CONFIG_RUN)
+        return code;
+    uv_loop_init(&host.loop);
+    if (service_init(&host.service, &host.loop, &host.config.service, &hooks, &host) < 0)
+        return 1;
+    mux_uv_loop_init(&host.mux_loop, &host.loop);
+    prepare(&host);
+    if (guests_listen(&host) == 0)
+        service_ready(&host.service);
+    else
+        service_fail(&host.service);
+    code = service_run(&host.service);
+    mux_uv_loop_deinit(&host.mux_loop);
+    uv_loop_close(&host.loop);
+    config_free(&host_program, &host.config);
+    return code;
+}

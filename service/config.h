@@ -96,7 +96,7 @@ struct config_setting {
     }
 #define CONFIG_AT(ctype, owner, member) _Generic(&((owner *)0)->member, ctype * : offsetof(owner, member))
 
-/* A section with an argument: [name ARGUMENT]. Its elements stand in the config in order of appearance. */
+/* A section with an argument: [name ARGUMENT]. Elements are in order of appearance, those of flags first. */
 struct config_section {
     const char *name;                      /* "guest"; NULL ends the table */
     const char *metavar;                   /* what --help calls the argument: "CID" */
@@ -146,10 +146,10 @@ void config_fault(struct config_load *load, const char *setting, const char *for
 typedef void (*config_report)(void *ctx, const char *where, const char *what);
 
 /*
- * Fills the config (any content before is overwritten, not freed) from defaults, file and flags, without a
- * word on stdout. May be called again at any time, into another struct: that is how to reload. 0, or -EINVAL
- * after reporting every fault, or -ENOMEM; on failure the config holds nothing and need not be freed. `argv`
- * is main's, with the program's name first.
+ * Fills the config from defaults, file and flags, without a word on stdout. Members without a row are left
+ * alone; what the others held is overwritten, not freed. May be called again at any time, into another
+ * struct: that is how to reload. `argv` is main's, with the program's name first. 0; -EINVAL after reporting
+ * every fault; or -ENOMEM. The config is empty on failure and need not be freed.
  */
 int config_load(const struct config_program *program, int argc, char *const *argv, void *config,
                 config_report report, void *ctx);

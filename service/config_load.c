@@ -38,6 +38,8 @@ static __attribute__((format(printf, 3, 0))) void vfault(struct config_load *loa
 {
     char what[CONFIG_WHERE_MAX + CONFIG_WHY_MAX];
 
+    if (load->out_of_memory)
+        return; /* what is missing is missing for that reason */
     vsnprintf(what, sizeof(what), format, args);
     load->faults++;
     load->report(load->report_ctx, where, what);
@@ -190,12 +192,11 @@ static void assign_setting(struct config_load *load, size_t group, const struct 
         fault_missing(load, group, setting);
 }
 
+/* The members are empty. */
 static void assign_group(struct config_load *load, size_t group, void *owner)
 {
     const struct config_setting *settings = load->groups[group].settings;
 
-    for (const struct config_setting *setting = settings; setting->type != CONFIG_TYPE_END; setting++)
-        config_value_clear(setting, owner);
     for (const struct config_setting *setting = settings; setting->type != CONFIG_TYPE_END; setting++)
         assign_setting(load, group, setting, owner);
 }
@@ -242,19 +243,24 @@ static void assign_section(struct config_load *load, const struct config_section
     }
 }
 
+static void clear_all(const struct config_program *program, void *config)
+{
+    for (const struct config_setting *s = program->settings; s->type != CONFIG_TYPE_END; s++)
+        config_value_clear(s, config);
+    for (const struct config_section *s = program->sections; s != NULL && s->name != NULL; s++)
+        set_section_items(s, config, NULL, 0);
+}
+
 static void assign_all(struct config_load *load, void *config)
 {
-    const struct config_section *sections = load->program->sections;
-
-    for (const struct config_section *section = sections; section != NULL && section->name != NULL; section++)
-        set_section_items(section, config, NULL, 0);
     assign_group(load, CONFIG_GROUP_PLAIN, config);
-    for (const struct config_section *section = sections; section != NULL && section->name != NULL; section++)
-        assign_section(load, section, config);
+    for (const struct config_section *s = load->program->sections; s != NULL && s->name != NULL; s++)
+        assign_section(load, s, config);
 }
 
 int config_load_all(struct config_load *load, int argc, char *const *argv, void *config)
 {
+    clear_all(load->program, config);
     if (load->out_of_memory)
         return -ENOMEM;
     config_read_flags(load, argc, argv);

@@ -195,15 +195,15 @@ static enum mux_code create(struct amqp_proxy *proxy, struct mux_link *link, uin
     describe(far, open, object);
     amqp_scanner_init(&far->from_client, AMQP_FROM_CLIENT);
     amqp_scanner_init(&far->from_server, AMQP_FROM_SERVER);
+    mux_uv_edge_init(&far->edge, &proxy->mux_loop, &edge_ops);
     mux_session_init_far(&far->edge.session, &mux_uv_edge_session_ops, &proxy->session_config, open->token,
                          uv_now(&proxy->loop));
-    if (mux_registry_add(&proxy->registry, &far->edge.session) < 0) {
-        free(far);
-        return MUX_NO_MEMORY;
-    }
-    mux_uv_edge_init(&far->edge, &proxy->mux_loop, &edge_ops);
     TAILQ_INSERT_TAIL(&proxy->sessions, far, entry);
     proxy->session_count++;
+    if (mux_registry_add(&proxy->registry, &far->edge.session) < 0) {
+        mux_uv_edge_close(&far->edge);
+        return MUX_NO_MEMORY;
+    }
     log_info(far->object, "session opens",
              LOG_TEXT("service", open->attributes.service.data, open->attributes.service.len),
              LOG_TEXT("client", open->attributes.client_address.data, open->attributes.client_address.len));

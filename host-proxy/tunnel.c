@@ -76,11 +76,13 @@ static void on_dialed(void *ctx, int fd, const char *text)
 {
     struct tunnel *tunnel = ctx;
     struct tunnel_link *link;
+    uint64_t suppressed;
 
     tunnel->dialer = NULL;
     if (fd < 0) {
         snprintf(tunnel->failure, sizeof(tunnel->failure), "AMQP proxy unreachable: %s", text);
-        log_warning(tunnel->object, "link not up", LOG_STR("reason", text));
+        if (log_limit_pass(&tunnel->failures, uv_now(&tunnel->host->loop), &suppressed))
+            log_warning(tunnel->object, "link not up", LOG_STR("reason", text), LOG_SUPPRESSED(suppressed));
         retry_later(tunnel);
         return;
     }
@@ -122,7 +124,9 @@ void tunnel_open(struct tunnel *tunnel, struct host *host)
     const struct host_config *config = &host->config;
     char why[128];
 
-    *tunnel = (struct tunnel){.host = host, .failure = "link to the AMQP proxy is not up yet"};
+    *tunnel = (struct tunnel){.host = host,
+                              .failures = {.burst = 3, .interval_ms = 10000},
+                              .failure = "link to the AMQP proxy is not up yet"};
     tunnel->link_config = (struct mux_link_config){
         .opener = true,
         .role = MUX_ROLE_HOST,

@@ -26,6 +26,7 @@ struct tunnel {
     bool going_away;           /* UP: the peer said GOAWAY */
     struct backoff backoff;
     uv_timer_t retry;
+    struct log_limit failures;
     char object[NET_NAME_MAX + 8]; /* for log lines */
     char failure[256];             /* why it is not up */
 };

@@ -5,6 +5,9 @@ set(CMAKE_C_EXTENSIONS ON) # accept4, SO_PEERCRED, inotify: this is Linux softwa
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+# Asserts state our own invariants and stay on, so no NDEBUG.
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+set(CMAKE_C_FLAGS_RELEASE "-O2")
 
 add_library(amqpvsock_options INTERFACE)
 target_compile_definitions(amqpvsock_options INTERFACE _GNU_SOURCE AMQPVSOCK_VERSION="${PROJECT_VERSION}")

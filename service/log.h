@@ -6,8 +6,7 @@
  * Structured log lines on stderr, one write(2) each:
  *
  *   2026-03-01T12:00:00.123Z info guest=101 session=7f3a… refused code=3 reason="session limit"
- *   └ time (not under journald) │    └ object                 └ event └ fields
- *                               └ level
+ *   time                     level object                 event   fields
  *
  *   log_info("guest=101 session=7f3a…", "refused", LOG_UINT("code", code), LOG_STR("reason", text));
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define HASH_NONFATAL_OOM 1 /* an element that could not be added has no table then */
 #include "mux/link.h"
 
 #include <assert.h>
@@ -75,16 +76,18 @@ uint32_t mux_link_next_number(struct mux_link *link)
     return link->last_number == UINT32_MAX ? 0 : link->last_number + 1;
 }
 
-void mux_link_attach(struct mux_link *link, struct mux_attachment *attachment, uint32_t number)
+int mux_link_attach(struct mux_link *link, struct mux_attachment *attachment, uint32_t number)
 {
     assert(attachment->link == NULL && link->state == MUX_LINK_OPEN && number != 0);
-    attachment->link = link;
+    assert(!link->config->opener || number > link->last_number);
     attachment->number = number;
     HASH_ADD(hh, link->attachments, number, sizeof(attachment->number), attachment);
-    if (link->config->opener) {
-        assert(number > link->last_number);
+    if (attachment->hh.tbl == NULL)
+        return -MUX_NO_MEMORY;
+    attachment->link = link;
+    if (link->config->opener)
         link->last_number = number;
-    }
+    return 0;
 }
 
 void mux_link_remove(struct mux_attachment *attachment)

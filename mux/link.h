@@ -168,8 +168,11 @@ int mux_link_tick(struct mux_link *link, uint64_t now);
  */
 uint32_t mux_link_next_number(struct mux_link *link);
 
-/* Attach under `number`: one from mux_link_next_number, or the one that on_open was called with. */
-void mux_link_attach(struct mux_link *link, struct mux_attachment *attachment, uint32_t number);
+/*
+ * Attach under `number`: one from mux_link_next_number, or the one that on_open was called with. 0 or
+ * -MUX_NO_MEMORY, nothing changed.
+ */
+int mux_link_attach(struct mux_link *link, struct mux_attachment *attachment, uint32_t number);
 
 /* Take an attachment off its link without a word. No effect when it is not attached. */
 void mux_link_remove(struct mux_attachment *attachment);

@@ -67,8 +67,13 @@ int mux_relay_init(struct mux_relay *relay, const struct mux_relay_ops *ops, str
     relay->guest.limit = onward.max_data;
     relay->link.attachment.ops = &link_ops;
     relay->link.limit = open->resume ? 0 : MUX_INITIAL_CREDIT; /* a resume waits for OPEN_OK */
-    mux_link_attach(guest, &relay->guest.attachment, guest_number);
-    mux_link_attach(link, &relay->link.attachment, number);
+    rc = mux_link_attach(guest, &relay->guest.attachment, guest_number);
+    if (rc == 0)
+        rc = mux_link_attach(link, &relay->link.attachment, number);
+    if (rc < 0) {
+        mux_relay_deinit(relay);
+        return rc;
+    }
     mux_link_want_control(&relay->link.attachment);
     return 0;
 }

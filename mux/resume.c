@@ -43,13 +43,14 @@ int mux_session_attach(struct mux_session *session, struct mux_link *link,
         open.attributes = *attributes;
     mux_outbox_clear(&session->outbox);
     rc = mux_outbox_open(&session->outbox, number, &open);
+    if (rc == 0)
+        rc = mux_link_attach(link, &session->attachment, number);
     if (rc < 0)
         return rc;
     session->attempt = open.attempt;
     session->opened_ms = now;
     session->heard_ms = now;
     mux_session_set_state(session, session->established ? MUX_SESSION_RESUMING : MUX_SESSION_OPENING);
-    mux_link_attach(link, &session->attachment, number);
     mux_link_want_control(&session->attachment);
     mux_session_want_data(session);
     session->ops->on_timer(session);
@@ -105,26 +106,35 @@ int mux_session_on_open_ok(struct mux_session *session, const struct mux_open_ok
     return 0;
 }
 
-static void answer(struct mux_session *session, struct mux_link *link, uint32_t number,
-                   const struct mux_open *open)
+/* Attach and say OPEN_OK. 0 or -MUX_NO_MEMORY, nothing changed. */
+static int answer(struct mux_session *session, struct mux_link *link, uint32_t number,
+                  const struct mux_open *open)
 {
     struct mux_open_ok ok = {.detach_timeout_ms = session->config->detach_timeout_ms};
+    int rc = mux_link_attach(link, &session->attachment, number);
 
+    if (rc < 0)
+        return rc;
     ok.max_data = mux_recv_state_tell(&session->recv, &ok.received_offset);
     session->attempt = open->attempt;
     mux_outbox_clear(&session->outbox);
     mux_outbox_open_ok(&session->outbox, &ok);
-    mux_link_attach(link, &session->attachment, number);
     mux_link_want_control(&session->attachment);
+    return 0;
 }
 
-void mux_session_accept(struct mux_session *session, struct mux_link *link, uint32_t number,
-                        const struct mux_open *open, uint64_t now)
+int mux_session_accept(struct mux_session *session, struct mux_link *link, uint32_t number,
+                       const struct mux_open *open, uint64_t now)
 {
+    int rc;
+
     assert(session->edge == MUX_EDGE_FAR && session->state == MUX_SESSION_IDLE);
+    rc = answer(session, link, number, open);
+    if (rc < 0)
+        return rc;
     session->send.limit = open->max_data;
-    answer(session, link, number, open);
     attached(session, now);
+    return 0;
 }
 
 enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *link, uint32_t number,
@@ -146,7 +156,8 @@ enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *l
         mux_link_refuse(old, old_number, MUX_STALE_ATTEMPT, mux_code_text(MUX_STALE_ATTEMPT));
         mux_session_on_lost(session, MUX_STALE_ATTEMPT, mux_code_text(MUX_STALE_ATTEMPT), now);
     }
-    answer(session, link, number, open);
+    if (answer(session, link, number, open) < 0)
+        return MUX_TRY_LATER;
     attached(session, now);
     mux_session_end_when_drained(session, now);
     return MUX_OK;

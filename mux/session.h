@@ -129,14 +129,15 @@ void mux_session_deinit(struct mux_session *session);
 int mux_session_attach(struct mux_session *session, struct mux_link *link,
                        const struct mux_attributes *attributes, uint64_t now);
 
-/* Far: the session that `open` opens is attached, OPEN_OK sent. */
-void mux_session_accept(struct mux_session *session, struct mux_link *link, uint32_t number,
-                        const struct mux_open *open, uint64_t now);
+/* Far: the session that `open` opens is attached, OPEN_OK sent. 0 or -MUX_NO_MEMORY, nothing changed. */
+int mux_session_accept(struct mux_session *session, struct mux_link *link, uint32_t number,
+                       const struct mux_open *open, uint64_t now);
 
 /*
  * Far: a new transport for a session that exists. Returns MUX_OK, or why it is refused, the session being as
- * it was: MUX_STALE_ATTEMPT, MUX_OFFSET_RANGE, or the end's code when it is over. The caller answers the
- * refused OPEN.
+ * it was: MUX_STALE_ATTEMPT, MUX_OFFSET_RANGE, or the end's code when it is over. MUX_TRY_LATER: no memory
+ * for it now; the old transport is left all the same, since the near edge has given it up. The caller answers
+ * the refused OPEN.
  */
 enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *link, uint32_t number,
                                  const struct mux_open *open, uint64_t now);

@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* For ack_due_ms: it goes with the next control frames, as soon as the link has room for them. */
+#define ACK_QUEUED UINT64_MAX
+
 /* How long RESET may wait to be written before the session is forgotten all the same. */
 #define CLOSING_MS 2000u
 
@@ -187,14 +190,19 @@ void mux_session_send_fin(struct mux_session *session)
     mux_session_want_data(session);
 }
 
+static void queue_ack(struct mux_session *session)
+{
+    session->ack_due_ms = ACK_QUEUED;
+    mux_link_want_control(&session->attachment);
+}
+
 /* See to it that the peer hears of what was received and what it may send. */
 static void acknowledge(struct mux_session *session, uint64_t now)
 {
     if (session->state != MUX_SESSION_ATTACHED || !mux_recv_state_untold(&session->recv))
         return;
     if (mux_recv_state_urgent(&session->recv)) {
-        session->ack_due_ms = now;
-        mux_link_want_control(&session->attachment);
+        queue_ack(session);
     } else if (session->ack_due_ms == 0) {
         session->ack_due_ms = now + session->config->ack_delay_ms;
         session->ops->on_timer(session);
@@ -312,7 +320,8 @@ static bool pull_control(struct mux_attachment *attachment, struct mux_batch *ba
 {
     struct mux_session *session = mux_session_of(attachment);
 
-    if (session->state == MUX_SESSION_ATTACHED && session->ack_due_ms != 0 && session->ack_due_ms <= now) {
+    if (session->state == MUX_SESSION_ATTACHED && session->ack_due_ms != 0 &&
+        (session->ack_due_ms == ACK_QUEUED || session->ack_due_ms <= now)) {
         uint64_t received;
         uint64_t limit = mux_recv_state_tell(&session->recv, &received);
 
@@ -390,6 +399,6 @@ void mux_session_tick(struct mux_session *session, uint64_t now)
         return;
     }
     if (session->ack_due_ms != 0 && session->ack_due_ms <= now)
-        mux_link_want_control(&session->attachment);
+        queue_ack(session);
     mux_session_transport_tick(session, now);
 }

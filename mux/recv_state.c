@@ -43,7 +43,7 @@ void mux_recv_state_consume(struct mux_recv_state *recv, uint64_t n)
 
 uint64_t mux_recv_state_received(const struct mux_recv_state *recv)
 {
-    return recv->next + (recv->fin ? 1 : 0);
+    return recv->next + (recv->fin && recv->consumed == recv->next ? 1 : 0);
 }
 
 /* After the end no credit is needed any more. */

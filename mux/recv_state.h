@@ -38,8 +38,8 @@ int mux_recv_state_accept(struct mux_recv_state *recv, uint64_t offset, size_t l
 /* `n` more bytes were delivered onward. */
 void mux_recv_state_consume(struct mux_recv_state *recv, uint64_t n);
 
-/* What to acknowledge: the offset after the last byte received; the end itself counts as one (PROTOCOL.md,
- * FIN). */
+/* What to acknowledge: the offset after the last byte received; the end itself counts as one, once all before
+ * it was delivered (PROTOCOL.md, FIN). */
 uint64_t mux_recv_state_received(const struct mux_recv_state *recv);
 
 /* The peer does not know all yet that it could: a MAX_DATA is due some time. */

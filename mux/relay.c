@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The happy path: OPEN goes to the link, OPEN_OK comes back, DATA and MAX_DATA pass both ways, both
- * directions end with FIN and its acknowledgement, the relay is over.
+ * directions end with FIN, the far edge says RESET(ok), the relay is over.
  *
- * What can go wrong: RESET from either side is passed on and is the end; the guest stream breaks: DETACH on
- * the link; the link breaks: the guest stream is closed by the owner (on_closed); a side breaks the rules:
- * RESET to both.
+ * What can go wrong: RESET with a code from either side is passed on and is the end; the guest stream breaks:
+ * DETACH on the link; the link breaks: the guest stream is closed by the owner (on_closed); a side breaks the
+ * rules: RESET to both.
  */
 #include "mux/relay.h"
 
@@ -139,13 +139,6 @@ void mux_relay_reset(struct mux_relay *relay, enum mux_code code, const char *re
     send_reset(relay, &relay->link);
 }
 
-/* Both directions have ended, and the acknowledgement of the second end has been passed on. */
-static bool both_ended(const struct mux_relay *relay)
-{
-    return relay->guest.fin == MUX_FIN_ACKED && relay->link.fin == MUX_FIN_ACKED &&
-           relay->guest.outbox.pending == 0 && relay->link.outbox.pending == 0;
-}
-
 /* ── Frames ── */
 
 /* DATA from one side for `to`. 0 or a negative code. */
@@ -181,8 +174,6 @@ static int on_max_data(struct mux_relay *relay, struct mux_relay_side *from, str
         return -MUX_OFFSET_RANGE;
     if (from == &relay->guest)
         credit = cut_credit(relay, max->received_offset, credit);
-    if (from->fin == MUX_FIN_SENT && max->received_offset > from->offset)
-        from->fin = MUX_FIN_ACKED;
     if (credit > from->limit)
         from->limit = credit;
     mux_outbox_max_data(&to->outbox, max->received_offset, credit);
@@ -237,8 +228,9 @@ static void on_reset(struct mux_relay *relay, struct mux_relay_side *from, struc
 {
     char reason[MUX_REASON_MAX + 1];
     bool by_guest = from == &relay->guest;
+    bool in_order = !by_guest && reset->code == MUX_OK; /* only the far edge can tell */
 
-    decide_end(relay, MUX_RELAY_RESET, (enum mux_code)reset->code,
+    decide_end(relay, in_order ? MUX_RELAY_ENDED : MUX_RELAY_RESET, (enum mux_code)reset->code,
                mux_text_copy(reset->reason, reason, sizeof(reason)), by_guest);
     mux_link_remove(&from->attachment);
     send_reset(relay, to);
@@ -279,14 +271,13 @@ static bool pull_control(struct mux_attachment *attachment, struct mux_batch *ba
     (void)now;
     if (!mux_outbox_pull(&side->outbox, batch, attachment->number))
         return false;
-    if (relay->state == MUX_RELAY_ENDING) {
-        mux_link_remove(attachment);
-        if (other_side(relay, attachment)->attachment.link == NULL)
-            closed(relay);
-    } else if (both_ended(relay)) {
+    if (relay->state != MUX_RELAY_ENDING)
+        return true;
+    if (relay->end == MUX_RELAY_ENDED)
         relay->ops->on_guest_end(relay);
+    mux_link_remove(attachment);
+    if (other_side(relay, attachment)->attachment.link == NULL)
         closed(relay);
-    }
     return true;
 }
 

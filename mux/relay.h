@@ -24,14 +24,14 @@
 struct mux_relay;
 
 enum mux_relay_end {
-    MUX_RELAY_ENDED,  /* both directions ended in order */
+    MUX_RELAY_ENDED,  /* in order: the far edge said so */
     MUX_RELAY_RESET,  /* one side, or the owner, ended it; the other was told */
     MUX_RELAY_BROKEN, /* a transport broke: the session waits for its resume */
 };
 
 struct mux_relay_ops {
-    /* The guest stream has nothing more to say (RESET was heard from it, or both directions ended): close it.
-     */
+    /* The guest stream has nothing more to say (RESET was heard from it, or the end in order was said to it):
+     * close it once all is written. */
     void (*on_guest_end)(struct mux_relay *relay);
 
     /* The backlog fell below half of MUX_RELAY_SHARE again. */

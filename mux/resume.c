@@ -103,7 +103,7 @@ int mux_session_on_open_ok(struct mux_session *session, const struct mux_open_ok
         return rc;
     session->detach_timeout_ms = ok->detach_timeout_ms;
     attached(session, now);
-    return 0;
+    return 0; /* the caller sees whether an end is due */
 }
 
 /* Attach and say OPEN_OK. 0 or -MUX_NO_MEMORY, nothing changed. */
@@ -159,7 +159,7 @@ enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *l
     if (answer(session, link, number, open) < 0)
         return MUX_TRY_LATER;
     attached(session, now);
-    mux_session_end_when_drained(session, now);
+    mux_session_end_when_due(session, now);
     return MUX_OK;
 }
 
@@ -186,18 +186,25 @@ void mux_session_detach(struct mux_session *session, enum mux_code code, const c
     mux_session_on_lost(session, code, reason, now);
 }
 
+/* As far as the near edge can tell both directions have ended: all was sent, and all that came was taken. */
+static bool over_for_near(const struct mux_session *session)
+{
+    const struct mux_recv_state *recv = &session->recv;
+
+    return session->edge == MUX_EDGE_NEAR && recv->fin && recv->consumed == recv->next &&
+           session->send.fin >= MUX_FIN_SENT && session->send.sent == session->send.end;
+}
+
 void mux_session_on_reset(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now)
 {
-    /* Both directions had ended and the far edge has forgotten the session before our last word came: all is
-     * well. */
-    bool was_over = code == MUX_UNKNOWN_SESSION && session->recv.fin && session->send.fin >= MUX_FIN_QUEUED &&
-                    session->send.sent == session->send.end;
-
     session->end_heard = session->edge == MUX_EDGE_FAR || code != MUX_TRY_LATER;
     if (!session->end_heard)
         mux_session_detach(session, code, reason, now);
-    else if (was_over)
-        mux_session_closed_by(session, MUX_OK, NULL);
+    else if (over_for_near(session) && (code == MUX_OK || code == MUX_UNKNOWN_SESSION))
+        mux_session_closed_by(session, MUX_OK,
+                              NULL); /* or the far edge had said so, and forgotten it since */
+    else if (code == MUX_OK)
+        mux_session_closed_by(session, MUX_PROTOCOL_ERROR, "the peer called an end that is none");
     else
         mux_session_closed_by(session, code, reason);
 }
@@ -236,6 +243,14 @@ static void ping(struct mux_session *session, uint64_t now, uint64_t deadline)
     mux_link_want_control(&session->attachment);
 }
 
+/* What it means that no transport was found in time. */
+static enum mux_code expired(const struct mux_session *session)
+{
+    if (over_for_near(session) && session->send.fin == MUX_FIN_ACKED)
+        return MUX_OK; /* nothing was left to do but to hear of the end */
+    return session->established ? MUX_SESSION_EXPIRED : MUX_HOST_UNREACHABLE;
+}
+
 void mux_session_transport_tick(struct mux_session *session, uint64_t now)
 {
     uint64_t deadline = mux_session_transport_deadline(session);
@@ -249,8 +264,7 @@ void mux_session_transport_tick(struct mux_session *session, uint64_t now)
             mux_session_detach(session, MUX_IDLE_TIMEOUT, "no answer from the far edge", now);
     } else if (now >= session->lost_ms + session->detach_timeout_ms) {
         mux_link_remove(&session->attachment);
-        mux_session_closed_by(session, session->established ? MUX_SESSION_EXPIRED : MUX_HOST_UNREACHABLE,
-                              NULL);
+        mux_session_closed_by(session, expired(session), NULL);
     } else {
         mux_session_detach(session, MUX_IDLE_TIMEOUT, "no answer to OPEN", now);
     }

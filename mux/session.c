@@ -131,10 +131,20 @@ void mux_session_reset(struct mux_session *session, enum mux_code code, const ch
     closing(session, now);
 }
 
-void mux_session_end_when_drained(struct mux_session *session, uint64_t now)
+/* Both directions have ended and each local side has taken all: the far edge knows, and says so. */
+static bool ended_in_order(const struct mux_session *session)
 {
-    if (session->end_code != MUX_OK && session->state < MUX_SESSION_CLOSING &&
-        mux_send_state_drained(&session->send))
+    const struct mux_recv_state *recv = &session->recv;
+
+    return session->edge == MUX_EDGE_FAR && session->send.fin == MUX_FIN_ACKED && recv->fin &&
+           recv->consumed == recv->next;
+}
+
+void mux_session_end_when_due(struct mux_session *session, uint64_t now)
+{
+    bool drained = session->end_code != MUX_OK && mux_send_state_drained(&session->send);
+
+    if (session->state < MUX_SESSION_CLOSING && (drained || ended_in_order(session)))
         closing(session, now);
 }
 
@@ -143,16 +153,7 @@ void mux_session_finish(struct mux_session *session, enum mux_code code, const c
     if (session->state >= MUX_SESSION_CLOSING || session->end_code != MUX_OK)
         return;
     decide_end(session, code, reason);
-    mux_session_end_when_drained(session, now);
-}
-
-/* Both directions have ended, and either side knows that the other does. */
-static bool both_ended(const struct mux_session *session)
-{
-    const struct mux_recv_state *recv = &session->recv;
-
-    return session->send.fin == MUX_FIN_ACKED && recv->fin && recv->consumed == recv->next &&
-           recv->told > recv->next;
+    mux_session_end_when_due(session, now);
 }
 
 /* ── The local side ── */
@@ -215,14 +216,7 @@ void mux_session_consume(struct mux_session *session, size_t n, uint64_t now)
         return;
     mux_recv_state_consume(&session->recv, n);
     acknowledge(session, now);
-    if (both_ended(session)) {
-        /* The last byte was delivered after all else was said: end by the timer, not from inside this call.
-         */
-        session->closing_ms = now;
-        mux_link_remove(&session->attachment);
-        mux_session_set_state(session, MUX_SESSION_CLOSING);
-        session->ops->on_timer(session);
-    }
+    mux_session_end_when_due(session, now);
 }
 
 size_t mux_session_held(const struct mux_session *session)
@@ -254,7 +248,7 @@ static int on_data(struct mux_session *session, const struct mux_frame *frame, s
     return 0;
 }
 
-static int on_max_data(struct mux_session *session, const struct mux_max_data *max, uint64_t now)
+static int on_max_data(struct mux_session *session, const struct mux_max_data *max)
 {
     uint64_t acked = session->send.acked;
     int rc = mux_send_state_ack(&session->send, max->received_offset, max->max_data);
@@ -262,7 +256,6 @@ static int on_max_data(struct mux_session *session, const struct mux_max_data *m
     if (rc < 0)
         return rc;
     mux_session_want_data(session);
-    mux_session_end_when_drained(session, now);
     if (session->send.acked != acked && session->state == MUX_SESSION_ATTACHED)
         session->ops->on_space(session);
     return 0;
@@ -274,7 +267,7 @@ static int on_attached_frame(struct mux_session *session, const struct mux_frame
 {
     switch (frame->type) {
     case MUX_DATA: return on_data(session, frame, chunk, now);
-    case MUX_MAX_DATA: return on_max_data(session, &frame->u.max_data, now);
+    case MUX_MAX_DATA: return on_max_data(session, &frame->u.max_data);
     case MUX_PING:
         mux_outbox_pong(&session->outbox, frame->u.ping);
         mux_link_want_control(&session->attachment);
@@ -312,8 +305,8 @@ static void on_frame(struct mux_attachment *attachment, const struct mux_frame *
                                         : -MUX_PROTOCOL_ERROR;
     if (rc < 0)
         mux_session_reset(session, (enum mux_code) - rc, NULL, now);
-    else if (session->state == MUX_SESSION_ATTACHED && both_ended(session))
-        closed(session);
+    else
+        mux_session_end_when_due(session, now);
 }
 
 static bool pull_control(struct mux_attachment *attachment, struct mux_batch *batch, uint64_t now)
@@ -330,8 +323,7 @@ static bool pull_control(struct mux_attachment *attachment, struct mux_batch *ba
     }
     if (!mux_outbox_pull(&session->outbox, batch, attachment->number))
         return false;
-    if (session->state == MUX_SESSION_CLOSING ||
-        (session->state == MUX_SESSION_ATTACHED && both_ended(session)))
+    if (session->state == MUX_SESSION_CLOSING)
         closed(session);
     return true;
 }

@@ -18,8 +18,9 @@ static inline struct mux_session *mux_session_of(struct mux_attachment *attachme
     return (struct mux_session *)((char *)attachment - offsetof(struct mux_session, attachment));
 }
 
-/* When the end is decided on and the peer has everything: RESET. */
-void mux_session_end_when_drained(struct mux_session *session, uint64_t now);
+/* RESET, when it is time: the end is decided on and the peer has everything, or (far) both directions have
+ * ended. */
+void mux_session_end_when_due(struct mux_session *session, uint64_t now);
 
 /*
  * May DATA go out now? Before OPEN_OK only with the very first OPEN: after that the far edge may have some

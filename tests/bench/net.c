@@ -11,22 +11,28 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 #define BACKLOG          4096
 #define SOURCE_ADDRESSES 16
 
 void bench_fail(int errnum, const char *format, ...)
 {
+    char text[512];
     va_list args;
 
-    fprintf(stderr, "%s: ", program_invocation_short_name);
     va_start(args, format);
-    vfprintf(stderr, format, args);
+    vsnprintf(text, sizeof(text), format, args);
     va_end(args);
-    if (errnum != 0)
-        fprintf(stderr, ": %s", strerror(errnum));
-    fputc('\n', stderr);
-    exit(1);
+    /* One write, and no exit handlers: other threads may be failing too. */
+    if (errnum == EAGAIN)
+        dprintf(STDERR_FILENO, "%s: %s: nothing for %d s\n", program_invocation_short_name, text,
+                BENCH_STALL_SECONDS);
+    else if (errnum != 0)
+        dprintf(STDERR_FILENO, "%s: %s: %s\n", program_invocation_short_name, text, strerror(errnum));
+    else
+        dprintf(STDERR_FILENO, "%s: %s\n", program_invocation_short_name, text);
+    _exit(1);
 }
 
 uint64_t bench_now_ns(void)

@@ -21,7 +21,7 @@
  */
 #define BENCH_STALL_SECONDS 30
 
-/* Prints "PROGRAM: text" and, unless ERRNUM is 0, its description; exits with 1. */
+/* Prints "PROGRAM: text" and, unless ERRNUM is 0, its description (EAGAIN: of a stall); exits with 1. */
 void bench_fail(int errnum, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
 /* Monotonic time in nanoseconds. */

@@ -70,26 +70,32 @@ int mux_bytes_append_ref(struct mux_bytes *bytes, struct mux_chunk *chunk, const
     return rc;
 }
 
-/* The room behind the last segment, when its chunk was made by append_copy and nothing follows it there. */
-static size_t tail_room(const struct mux_bytes *bytes)
+/* The room behind a segment, when its chunk is a heap one and nothing follows it there. */
+static size_t room_behind(const struct mux_segment *seg)
 {
-    const struct mux_segment *tail = bytes->tail;
-
-    if (tail == NULL || tail->chunk->pool != NULL ||
-        tail->data + tail->len != tail->chunk->data + tail->chunk->used)
+    if (seg == NULL || seg->chunk->pool != NULL ||
+        seg->data + seg->len != seg->chunk->data + seg->chunk->used)
         return 0;
-    return tail->chunk->size - tail->chunk->used;
+    return seg->chunk->size - seg->chunk->used;
+}
+
+/* Copy bytes into that room, where they fit. */
+static void extend(struct mux_segment *seg, const uint8_t *data, size_t len)
+{
+    memcpy(seg->chunk->data + seg->chunk->used, data, len);
+    seg->chunk->used += (uint32_t)len;
+    seg->len += len;
 }
 
 int mux_bytes_append_copy(struct mux_bytes *bytes, const uint8_t *data, size_t len)
 {
-    size_t room = tail_room(bytes);
+    struct mux_segment *tail = bytes->tail;
+    size_t room = room_behind(tail);
     size_t first = len < room ? len : room;
     size_t rest = len - first;
 
     if (rest > 0) {
         struct mux_chunk *chunk = mux_chunk_create(rest < COPY_CHUNK_MIN ? COPY_CHUNK_MIN : rest);
-        struct mux_segment *tail = bytes->tail;
         int rc;
 
         if (chunk == NULL)
@@ -100,19 +106,10 @@ int mux_bytes_append_copy(struct mux_bytes *bytes, const uint8_t *data, size_t l
         mux_chunk_unref(chunk);
         if (rc < 0)
             return rc;
-        if (first == 0)
-            return 0;
-        /* Room for all is certain now: the first part goes behind the former tail. */
-        memcpy(tail->chunk->data + tail->chunk->used, data, first);
-        tail->chunk->used += (uint32_t)first;
-        tail->len += first;
-        bytes->len += first;
-        return 0;
     }
+    /* Room for all is certain now. */
     if (first > 0) {
-        memcpy(bytes->tail->chunk->data + bytes->tail->chunk->used, data, first);
-        bytes->tail->chunk->used += (uint32_t)first;
-        bytes->tail->len += first;
+        extend(tail, data, first);
         bytes->len += first;
     }
     return 0;
@@ -158,28 +155,59 @@ int mux_bytes_move(struct mux_bytes *to, struct mux_bytes *from, size_t n)
     return 0;
 }
 
-/* Copy one segment out of its pooled chunk. 0 or -MUX_NO_MEMORY, the segment unchanged then. */
+/* A piece that pins a chunk much larger than itself. */
+static bool pins(const struct mux_segment *seg)
+{
+    return seg != NULL && seg->chunk->pool != NULL && seg->len < MUX_PIN_MIN;
+}
+
+/* Copy a segment out of its pooled chunk, into one with room for those after it that are to follow. 0 or
+ * -MUX_NO_MEMORY, the segment unchanged then. */
 static int unpin(struct mux_segment *seg)
 {
-    struct mux_chunk *own = mux_chunk_create(seg->len);
+    size_t size = seg->len;
+    struct mux_chunk *own;
 
+    for (const struct mux_segment *next = seg->next; pins(next) && size + next->len <= MUX_CHUNK_SIZE;
+         next = next->next)
+        size += next->len;
+    own = mux_chunk_create(size < COPY_CHUNK_MIN ? COPY_CHUNK_MIN : size);
     if (own == NULL)
         return -MUX_NO_MEMORY;
     memcpy(own->data, seg->data, seg->len);
-    own->used = own->size;
+    own->used = (uint32_t)seg->len;
     mux_chunk_unref(seg->chunk);
     seg->chunk = own;
     seg->data = own->data;
     return 0;
 }
 
+/* Draw the pieces that follow a segment into the room behind it. */
+static void absorb(struct mux_bytes *bytes, struct mux_segment *seg)
+{
+    while (pins(seg->next) && seg->next->len <= room_behind(seg)) {
+        struct mux_segment *next = seg->next;
+
+        extend(seg, next->data, next->len);
+        seg->next = next->next;
+        if (bytes->tail == next)
+            bytes->tail = seg;
+        mux_chunk_unref(next->chunk);
+        free(next);
+    }
+}
+
 void mux_bytes_compact(struct mux_bytes *bytes)
 {
-    for (; bytes->loose != NULL; bytes->loose = bytes->loose->next) {
+    while (bytes->loose != NULL) {
         struct mux_segment *seg = bytes->loose;
 
-        if (seg->chunk->pool != NULL && seg->len < MUX_PIN_MIN && unpin(seg) < 0)
+        if (pins(seg) && unpin(seg) < 0)
             return;
+        absorb(bytes, seg);
+        if (seg->next == NULL && room_behind(seg) > 0)
+            return; /* what comes next may go in there */
+        bytes->loose = seg->next;
     }
 }
 

@@ -25,7 +25,7 @@ struct mux_segment {
 struct mux_bytes {
     struct mux_segment *head;
     struct mux_segment *tail;
-    struct mux_segment *loose; /* first segment that mux_bytes_compact has not looked at */
+    struct mux_segment *loose; /* first segment that mux_bytes_compact is to look at */
     size_t len;                /* bytes in all segments */
 };
 
@@ -56,7 +56,8 @@ void mux_bytes_drop(struct mux_bytes *bytes, size_t n);
  */
 int mux_bytes_move(struct mux_bytes *to, struct mux_bytes *from, size_t n);
 
-/* Copy small segments out of pooled chunks. Cursors become invalid. Does nothing when out of memory. */
+/* Copy small segments out of pooled chunks, together. Cursors become invalid. Does nothing when out of
+ * memory. */
 void mux_bytes_compact(struct mux_bytes *bytes);
 
 /*

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/mux/kit/world.h"
+
+#include "tests/unit/mux/kit/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The clock starts here, so that "so long ago" never goes below zero. */
+#define START_MS 1000000u
+
+/* No run takes longer: steps, and time that passes in it. */
+#define STEPS_MAX  5000000u
+#define RUN_MAX_MS (24u * 3600u * 1000u)
+
+/* ── Moving bytes ── */
+
+static const struct kit_cut *next_cut(const struct kit_world *world, enum kit_lane lane)
+{
+    if (world->cuts_made == world->cut_count || world->cuts[world->cuts_made].lane != lane)
+        return NULL;
+    return &world->cuts[world->cuts_made];
+}
+
+/* Make the cut that is due on this lane. Returns whether there was one. */
+static bool cut(struct kit_world *world, struct kit_stream *stream, enum kit_lane lane)
+{
+    const struct kit_cut *due = next_cut(world, lane);
+
+    if (due == NULL || world->since[lane] < due->after)
+        return false;
+    kit_stream_reset(stream);
+    world->cuts_made++;
+    memset(world->since, 0, sizeof(world->since));
+    return true;
+}
+
+static bool read_end(struct kit_world *world, struct kit_end *end, const struct kit_way *way,
+                     enum kit_lane lane)
+{
+    const struct kit_cut *due = next_cut(world, lane);
+    uint64_t max = kit_size(&world->rng, world->config.read_max);
+    uint64_t before = way->passed;
+    bool done;
+
+    if (!kit_end_alive(end))
+        return false;
+    if (cut(world, end->stream, lane))
+        return true;
+    if (due != NULL && max > due->after - world->since[lane])
+        max = due->after - world->since[lane];
+    done = kit_end_read(end, (size_t)max, world->now_ms);
+    world->passed[lane] += way->passed - before;
+    world->since[lane] += way->passed - before;
+    cut(world, end->stream, lane);
+    return done;
+}
+
+static bool write_end(struct kit_world *world, struct kit_end *end)
+{
+    uint64_t max = kit_size(&world->rng, world->config.write_max);
+    uint64_t delay = kit_below(&world->rng, (uint64_t)world->config.latency_max_ms + 1);
+
+    if (!kit_end_alive(end))
+        return false;
+    return kit_end_write(end, (size_t)max, delay, world->now_ms) > 0 || !kit_end_alive(end);
+}
+
+static bool end_tick(struct kit_world *world, struct kit_end *end)
+{
+    if (!kit_end_alive(end) || !kit_end_tick(end, world->now_ms))
+        return false;
+    KIT_CHECK(!kit_end_alive(end) || kit_end_deadline(end) > world->now_ms,
+              "a link's timer fires again at once");
+    return true;
+}
+
+static bool step_stream(struct kit_world *world, struct kit_stream *stream, enum kit_lane up)
+{
+    bool done = false;
+
+    if (kit_stream_over(stream))
+        return false;
+    done = read_end(world, &stream->b, &stream->ab, up) || done;
+    done = read_end(world, &stream->a, &stream->ba, up + 1) || done;
+    done = write_end(world, &stream->a) || done;
+    done = write_end(world, &stream->b) || done;
+    done = end_tick(world, &stream->a) || done;
+    done = end_tick(world, &stream->b) || done;
+    kit_stream_reap(stream, world->now_ms);
+    return done;
+}
+
+static bool step_near(struct kit_world *world, struct kit_near *near)
+{
+    bool done = kit_near_step(near, world->now_ms);
+
+    for (unsigned i = 0; i < KIT_NEAR_GUESTS; i++) {
+        done = step_stream(world, &near->guests[i].stream, KIT_GUEST_UP) || done;
+        kit_guest_check_bounds(&near->guests[i]);
+    }
+    done = kit_app_step(&near->app, &world->rng, world->now_ms) || done;
+    done = kit_app_tick(&near->app, world->now_ms) || done;
+    return done;
+}
+
+static bool step_far_session(struct kit_world *world, struct kit_far_session *session)
+{
+    bool done;
+
+    if (!session->opened || session->app.closed)
+        return false;
+    done = kit_app_step(&session->app, &world->rng, world->now_ms);
+    return kit_app_tick(&session->app, world->now_ms) || done;
+}
+
+static void set_clocks(struct kit_world *world)
+{
+    world->host.now_ms = world->now_ms;
+    for (unsigned i = 0; i < world->config.sessions; i++) {
+        world->nears[i].app.now_ms = world->now_ms;
+        world->far_sessions[i].app.now_ms = world->now_ms;
+    }
+}
+
+bool kit_world_step(struct kit_world *world)
+{
+    unsigned n = world->config.sessions;
+    unsigned first = (unsigned)kit_below(&world->rng, n);
+    bool done;
+
+    set_clocks(world);
+    done = kit_host_step(&world->host, world->now_ms);
+    for (unsigned i = 0; i < n; i++)
+        done = step_near(world, &world->nears[(first + i) % n]) || done;
+    for (unsigned i = 0; i < KIT_HOST_LINKS; i++)
+        done = step_stream(world, &world->host.links[i], KIT_LINK_UP) || done;
+    for (unsigned i = 0; i < n; i++)
+        done = step_far_session(world, &world->far_sessions[(first + i) % n]) || done;
+    return done;
+}
+
+/* ── Time ── */
+
+/* `*next` becomes `at` when that is earlier and still to come. */
+static void consider(const struct kit_world *world, uint64_t at, uint64_t *next)
+{
+    if (at > world->now_ms && at < *next)
+        *next = at;
+}
+
+static void consider_stream(const struct kit_world *world, const struct kit_stream *stream, uint64_t *next)
+{
+    const struct kit_end *ends[] = {&stream->a, &stream->b};
+
+    for (int i = 0; i < 2; i++) {
+        if (!kit_end_alive(ends[i]))
+            continue;
+        consider(world, kit_end_next_read(ends[i]), next);
+        consider(world, kit_end_deadline(ends[i]), next);
+    }
+}
+
+static void consider_app(const struct kit_world *world, const struct kit_app *app, uint64_t *next)
+{
+    if (app->closed)
+        return;
+    consider(world, kit_app_deadline(app), next);
+    consider(world, mux_session_deadline(&app->session), next);
+}
+
+uint64_t kit_world_deadline(const struct kit_world *world)
+{
+    uint64_t next = UINT64_MAX;
+
+    consider(world, kit_host_deadline(&world->host), &next);
+    for (unsigned i = 0; i < KIT_HOST_LINKS; i++)
+        consider_stream(world, &world->host.links[i], &next);
+    for (unsigned i = 0; i < world->config.sessions; i++) {
+        const struct kit_near *near = &world->nears[i];
+
+        consider(world, kit_near_deadline(near), &next);
+        consider_app(world, &near->app, &next);
+        for (unsigned j = 0; j < KIT_NEAR_GUESTS; j++)
+            consider_stream(world, &near->guests[j].stream, &next);
+        if (world->far_sessions[i].opened)
+            consider_app(world, &world->far_sessions[i].app, &next);
+    }
+    return next;
+}
+
+bool kit_world_over(const struct kit_world *world)
+{
+    for (unsigned i = 0; i < world->config.sessions; i++) {
+        const struct kit_far_session *far = &world->far_sessions[i];
+
+        if (!world->nears[i].app.closed || (far->opened && !far->app.closed))
+            return false;
+        for (unsigned j = 0; j < KIT_NEAR_GUESTS; j++)
+            if (!kit_stream_over(&world->nears[i].guests[j].stream) || world->nears[i].guests[j].relayed)
+                return false;
+    }
+    return true;
+}
+
+void kit_world_run(struct kit_world *world, uint64_t at_ms)
+{
+    unsigned steps = 0;
+
+    while (!kit_world_over(world)) {
+        uint64_t next;
+
+        KIT_CHECK(++steps < STEPS_MAX, "it goes on for ever");
+        if (kit_world_step(world))
+            continue;
+        next = kit_world_deadline(world);
+        KIT_CHECK(next != UINT64_MAX, "nothing moves any more");
+        KIT_CHECK(next - START_MS < RUN_MAX_MS, "sessions are still not over");
+        if (next > at_ms)
+            return;
+        world->now_ms = next;
+    }
+}
+
+/* ── Life ── */
+
+static uint64_t salt(const struct kit_world *world, unsigned index, unsigned direction)
+{
+    return kit_mix(world->config.seed * 4096 + index * 2 + direction);
+}
+
+static void init_session(struct kit_world *world, unsigned index, kit_plan_for *plan_for)
+{
+    struct kit_far_session *far = &world->far_sessions[index];
+    struct kit_plan near_plan = {0};
+    uint64_t up = salt(world, index, 0);
+    uint64_t down = salt(world, index, 1);
+
+    plan_for(world, index, &near_plan, &far->plan);
+    for (unsigned i = 0; i < MUX_TOKEN_SIZE; i++)
+        far->token[i] = (uint8_t)kit_rand(&world->rng);
+    far->salt_out = down;
+    far->salt_in = up;
+    far->peer_bytes = near_plan.send_bytes;
+    kit_near_init(&world->nears[index], &world->host, &world->session_config, &world->near_pool, far->token,
+                  &near_plan, up, down, far->plan.send_bytes, world->now_ms);
+}
+
+struct kit_world *kit_world_create(const struct kit_world_config *config, kit_plan_for *plan_for)
+{
+    struct kit_world *world = calloc(1, sizeof(*world));
+
+    KIT_CHECK(config->sessions > 0 && config->sessions <= KIT_SESSIONS_MAX, "%u sessions", config->sessions);
+    KIT_CHECK(world != NULL, "out of memory");
+    world->config = *config;
+    world->session_config = (struct mux_session_config){.window_bytes = config->window_bytes,
+                                                        .ack_delay_ms = 20,
+                                                        .ping_interval_ms = 10000,
+                                                        .ping_timeout_ms = 5000,
+                                                        .open_timeout_ms = 5000,
+                                                        .detach_timeout_ms = config->detach_timeout_ms,
+                                                        .connect_timeout_ms = config->detach_timeout_ms};
+    world->rng.state = kit_mix(config->seed);
+    world->now_ms = START_MS;
+    mux_pool_init(&world->near_pool);
+    world->nears = calloc(config->sessions, sizeof(*world->nears));
+    world->far_sessions = calloc(config->sessions, sizeof(*world->far_sessions));
+    KIT_CHECK(world->nears != NULL && world->far_sessions != NULL, "out of memory");
+    kit_far_init(&world->far, &world->session_config, world->far_sessions, config->sessions);
+    kit_host_init(&world->host, &world->far, config->host_window_bytes);
+    for (unsigned i = 0; i < config->sessions; i++)
+        init_session(world, i, plan_for);
+    return world;
+}
+
+void kit_world_destroy(struct kit_world *world)
+{
+    for (unsigned i = 0; i < world->config.sessions; i++)
+        kit_near_deinit(&world->nears[i], world->now_ms);
+    kit_host_deinit(&world->host, world->now_ms);
+    kit_far_deinit(&world->far);
+    mux_pool_deinit(&world->near_pool);
+    free(world->far_sessions);
+    free(world->nears);
+    free(world);
+}
+
+bool kit_world_complete(const struct kit_world *world, unsigned index)
+{
+    return kit_app_complete(&world->nears[index].app) && world->far_sessions[index].opened &&
+           kit_app_complete(&world->far_sessions[index].app);
+}

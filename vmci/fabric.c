@@ -15,15 +15,9 @@
 #define FABRIC_MODE 0755
 #define CID_MODE    0711 /* others may pass to a listener whose name they know, and no more */
 
-#define CID_NAME_SIZE sizeof("4294967294")
-
-/* The longest fabric whose sockets all fit sun_path: checked at once, not when a long port comes up. */
-#define FABRIC_PATH_MAX                                                                                      \
-    (sizeof(((struct sockaddr_un *)NULL)->sun_path) - sizeof("/4294967294/") - VMCI_FABRIC_NAME_SIZE + 1)
-
-static void cid_name(uint32_t cid, char name[CID_NAME_SIZE])
+static void cid_name(uint32_t cid, char name[VMCI_FABRIC_CID_SIZE])
 {
-    (void)snprintf(name, CID_NAME_SIZE, "%u", cid);
+    (void)snprintf(name, VMCI_FABRIC_CID_SIZE, "%u", cid);
 }
 
 /* mkdir() with that very mode: the umask is meant for users' files, and would shut guests out. */
@@ -97,10 +91,9 @@ int vmci_fabric_open(struct vmci_fabric *fabric, const char *path, const struct 
         return rc;
     if (!realpath(wanted, real))
         return vmci_fail(err, -errno, "fabric %s: %s", wanted, strerror(errno));
-    if (strlen(real) > FABRIC_PATH_MAX)
-        return vmci_fail(err, -ENAMETOOLONG,
-                         "fabric %s has %zu bytes: sockets in it need a path of at most %zu", real,
-                         strlen(real), (size_t)FABRIC_PATH_MAX);
+    if (strlen(real) >= sizeof(fabric->path))
+        return vmci_fail(err, -ENAMETOOLONG, "fabric %s: expected a path of at most %zu bytes", real,
+                         sizeof(fabric->path) - 1);
     memcpy(fabric->path, real, strlen(real) + 1);
     fabric->ambiguous_uid = vmci_ambiguous_uid();
     fabric->fd = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -145,7 +138,7 @@ bool vmci_fabric_allows(uint32_t one, uint32_t other)
 /* Never through a symbolic link: its target may be anybody's. */
 static int cid_stat(const struct vmci_fabric *fabric, uint32_t cid, struct stat *st)
 {
-    char name[CID_NAME_SIZE];
+    char name[VMCI_FABRIC_CID_SIZE];
 
     cid_name(cid, name);
     if (fstatat(fabric->fd, name, st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -169,7 +162,7 @@ void vmci_fabric_point(const struct vmci_fabric *fabric, uint32_t cid, int socke
 
 static int open_cid(const struct vmci_fabric *fabric, uint32_t cid, const struct vmci_err *err)
 {
-    char name[CID_NAME_SIZE];
+    char name[VMCI_FABRIC_CID_SIZE];
     const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     int fd;
     int rc;

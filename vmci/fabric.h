@@ -31,10 +31,18 @@
     0666 /* who gets that far is told by the folders; who it is, by the kernel */
 #define VMCI_FABRIC_CLIENT_MODE 0600
 
+#define VMCI_FABRIC_CID_SIZE  sizeof("4294967294")
+#define VMCI_FABRIC_NAME_SIZE sizeof("4294967294.stream")
+
+/* The longest fabric whose sockets all fit sun_path, with its NUL: 79. Checked at once, not when a long port
+ * comes. */
+#define VMCI_FABRIC_PATH_SIZE                                                                                \
+    (sizeof(((struct sockaddr_un *)NULL)->sun_path) - VMCI_FABRIC_CID_SIZE - VMCI_FABRIC_NAME_SIZE)
+
 struct vmci_fabric {
     int fd; /* of the folder, O_PATH */
     uid_t ambiguous_uid;
-    char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)]; /* absolute, without symbolic links */
+    char path[VMCI_FABRIC_PATH_SIZE]; /* absolute, without symbolic links */
 };
 
 /* One port of ours. */
@@ -73,8 +81,6 @@ int vmci_fabric_vouch(const struct vmci_fabric *fabric, uint32_t cid, int fd, co
 /*
  * Ports and their names: fabric_port.c.
  */
-
-#define VMCI_FABRIC_NAME_SIZE sizeof("4294967294.stream")
 
 /* PORT.stream or PORT.dgram, for the type of the folder's sockets. */
 void vmci_fabric_port_name(const struct vmci_folder *folder, uint32_t port, char name[VMCI_FABRIC_NAME_SIZE]);

@@ -26,7 +26,7 @@ struct hybrid_connector {
     uint32_t port;
     enum { ASKING, LISTENING_FOR_OK } phase;
     size_t length;                          /* of what has come */
-    char answer[sizeof("OK 4294967295\n")]; /* so far; its NUL's place is used by a byte too many */
+    char answer[sizeof("OK 4294967295\n")]; /* so far, always with a NUL */
 };
 
 static int vmm_fail(const char *path, int error, const struct vmci_err *err)
@@ -116,7 +116,7 @@ static int hear(struct hybrid_connector *c, const struct vmci_err *err)
                          c->port);
     if (c->answer[c->length++] == '\n')
         return is_ok(c) ? 0 : vmci_fail(err, -EPROTO, "the VMM's answer is not \"OK <number>\"");
-    if (c->length == sizeof(c->answer))
+    if (c->length == sizeof(c->answer) - 1)
         return vmci_fail(err, -EPROTO, "the VMM's answer is longer than \"OK <number>\"");
     return 1;
 }

@@ -7,8 +7,9 @@
  *   vsock:CID:PORT     the kernel's AF_VSOCK. To listen: vsock:any:PORT, or the CID to be reached by.
  *   embedded:CID:PORT  a fabric of Unix sockets in a folder, no hypervisor needed. To listen: embedded:PORT.
  *   hybrid:GLOB:PORT   the Unix sockets of Firecracker, Cloud Hypervisor and vhost-device-vsock, GLOB naming
- * their uds_path (`/run/vms/X/v.sock`, where X may be `*`). To listen: a socket GLOB_PORT for each VM that
- * matches, also for VMs that appear later. To connect: one path without wildcards, and the PORT in the VM.
+ *                      their uds_path: `/run/vms/X/v.sock`, where X may be `*`. To listen: a socket GLOB_PORT
+ *                      for each VM that matches, also for those that come later. To connect: one path
+ *                      without wildcards, and the PORT in the VM.
  *
  * What comes out are ordinary descriptors of connected, non-blocking, close-on-exec stream sockets, which the
  * caller owns: read, write, poll and close them as any other.
@@ -30,7 +31,7 @@
  *   -ENAMETOOLONG   a folder whose sockets would not fit the 107 bytes of a Unix socket's path
  *
  * Functions with `err, err_size` also write there what was wrong and what was expected, as text without a
- * newline, cut to the buffer; err may be NULL when err_size is 0. On success the buffer is left alone.
+ * newline, cut to the buffer; err may be NULL when err_size is 0. On success it holds nothing of use.
  */
 #ifndef VMCI_TRANSPORT_H
 #define VMCI_TRANSPORT_H

@@ -9,8 +9,7 @@
  */
 #include "amqp-proxy/far_session.h"
 
-#include "amqp/scanner.h"
-#include "mux/uv/edge.h"
+#include "amqp/uv/watch.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +20,7 @@ struct far_session {
     struct amqp_proxy *proxy;
     struct broker_dial dial;
     bool is_amqp; /* its bytes are looked at */
-    struct amqp_scanner from_client;
-    struct amqp_scanner from_server;
+    struct amqp_watch watch;
     char object[160]; /* for log lines */
 };
 
@@ -61,10 +59,7 @@ static uint64_t edge_tap_in(struct mux_uv_edge *edge, const uint8_t *data, size_
 {
     struct far_session *far = far_of(edge);
 
-    if (!far->is_amqp)
-        return edge->fed_off;
-    amqp_scanner_feed(&far->from_client, data, len, NULL, NULL);
-    return amqp_scanner_releasable_off(&far->from_client, far->proxy->config.window_bytes / 2);
+    return far->is_amqp ? amqp_watch_in(&far->watch, data, len) : edge->fed_off;
 }
 
 static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, const uint8_t *data, size_t len)
@@ -73,7 +68,7 @@ static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, co
 
     (void)chunk;
     if (far->is_amqp)
-        amqp_scanner_feed(&far->from_server, data, len, NULL, NULL);
+        amqp_watch_out(&far->watch, data, len);
     return len;
 }
 
@@ -84,7 +79,7 @@ static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, co
  */
 static bool lost_in_the_middle(const struct far_session *far)
 {
-    unsigned seen = far->from_server.seen;
+    unsigned seen = far->watch.from_local.seen;
 
     return far->is_amqp && (seen & AMQP_SEEN_OPEN_OK) != 0 &&
            (seen & (AMQP_SEEN_CLOSE | AMQP_SEEN_CLOSE_OK)) == 0;
@@ -149,6 +144,16 @@ static void edge_on_closed(struct mux_uv_edge *edge)
     amqp_proxy_maybe_done(proxy);
 }
 
+static uint64_t edge_deadline(struct mux_uv_edge *edge)
+{
+    return amqp_watch_deadline(&far_of(edge)->watch);
+}
+
+static void edge_on_deadline(struct mux_uv_edge *edge)
+{
+    amqp_watch_expired(&far_of(edge)->watch);
+}
+
 static const struct mux_uv_edge_ops edge_ops = {
     .tap_in = edge_tap_in,
     .tap_out = edge_tap_out,
@@ -157,6 +162,8 @@ static const struct mux_uv_edge_ops edge_ops = {
     .on_attached = edge_on_attached,
     .on_detached = edge_on_detached,
     .on_session_closed = edge_on_session_closed,
+    .deadline = edge_deadline,
+    .on_deadline = edge_on_deadline,
     .on_closed = edge_on_closed,
 };
 
@@ -193,9 +200,8 @@ static enum mux_code create(struct amqp_proxy *proxy, struct mux_link *link, uin
     far->proxy = proxy;
     far->is_amqp = service->name[0] == '\0';
     describe(far, open, object);
-    amqp_scanner_init(&far->from_client, AMQP_FROM_CLIENT);
-    amqp_scanner_init(&far->from_server, AMQP_FROM_SERVER);
     mux_uv_edge_init(&far->edge, &proxy->mux_loop, &edge_ops);
+    amqp_watch_init(&far->watch, &far->edge, AMQP_FROM_SERVER);
     mux_session_init_far(&far->edge.session, &mux_uv_edge_session_ops, &proxy->session_config, open->token,
                          uv_now(&proxy->loop));
     TAILQ_INSERT_TAIL(&proxy->sessions, far, entry);

@@ -28,7 +28,7 @@ void client_set_state(struct client *client, enum client_state next)
 void client_limit(struct client *client, uint64_t ms)
 {
     client->deadline_ms = now_ms(client) + ms;
-    mux_uv_timer_update(&client->deadline);
+    mux_uv_edge_update_timer(&client->edge);
 }
 
 /* ── Opening the session ── */
@@ -52,7 +52,7 @@ static int begin_session(struct client *client)
     client_set_state(client, CLIENT_SERVING);
     mux_session_init_near(&client->edge.session, &mux_uv_edge_session_ops, &guest->session_config, token,
                           now_ms(client));
-    mux_uv_timer_update(&client->edge.timer);
+    mux_uv_edge_update_timer(&client->edge);
     uplink_start(&client->uplink);
     return 0;
 }
@@ -90,7 +90,7 @@ static void on_header_bytes(struct client *client, const uint8_t *data, size_t l
     case AMQP_PROTOCOL_NOT_AMQP: not_amqp(client); return;
     default: break;
     }
-    amqp_scanner_feed(&client->from_client, client->header, client->header_len, NULL, NULL);
+    amqp_watch_out(&client->watch, client->header, client->header_len);
     if (begin_session(client) < 0)
         client_close(client);
     else
@@ -114,10 +114,7 @@ static uint64_t edge_tap_in(struct mux_uv_edge *edge, const uint8_t *data, size_
 {
     struct client *client = client_of(edge);
 
-    if (client->service != NULL)
-        return edge->fed_off;
-    amqp_scanner_feed(&client->from_server, data, len, NULL, NULL);
-    return amqp_scanner_releasable_off(&client->from_server, client->guest->config.window_bytes / 2);
+    return client->service == NULL ? amqp_watch_in(&client->watch, data, len) : edge->fed_off;
 }
 
 static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, const uint8_t *data, size_t len)
@@ -129,7 +126,7 @@ static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, co
     case CLIENT_HEADER: on_header_bytes(client, data, len); return 0;
     case CLIENT_SERVING:
         if (client->service == NULL)
-            amqp_scanner_feed(&client->from_client, data, len, NULL, NULL);
+            amqp_watch_out(&client->watch, data, len);
         return len;
     case CLIENT_REFUSING: client_refuse_feed(client, data, len); return 0;
     default: return 0;
@@ -226,6 +223,33 @@ static void edge_on_closed(struct mux_uv_edge *edge)
     part_closed(client_of(edge));
 }
 
+/* ── Time ── */
+
+static bool serves_amqp(const struct client *client)
+{
+    return client->state == CLIENT_SERVING && client->service == NULL;
+}
+
+static uint64_t edge_deadline(struct mux_uv_edge *edge)
+{
+    struct client *client = client_of(edge);
+
+    return serves_amqp(client) ? amqp_watch_deadline(&client->watch) : client->deadline_ms;
+}
+
+static void edge_on_deadline(struct mux_uv_edge *edge)
+{
+    struct client *client = client_of(edge);
+
+    if (serves_amqp(client)) {
+        amqp_watch_expired(&client->watch);
+        return;
+    }
+    log_info(client->object,
+             client->state == CLIENT_HEADER ? "no protocol header in time" : "client does not read");
+    client_close(client);
+}
+
 static const struct mux_uv_edge_ops edge_ops = {
     .want = edge_want,
     .tap_in = edge_tap_in,
@@ -236,34 +260,10 @@ static const struct mux_uv_edge_ops edge_ops = {
     .on_attached = edge_on_attached,
     .on_detached = edge_on_detached,
     .on_session_closed = edge_on_session_closed,
+    .deadline = edge_deadline,
+    .on_deadline = edge_on_deadline,
     .on_closed = edge_on_closed,
 };
-
-/* ── Time ── */
-
-static struct client *of_deadline(struct mux_uv_timer *timer)
-{
-    return (struct client *)((char *)timer - offsetof(struct client, deadline));
-}
-
-static uint64_t deadline_ms(struct mux_uv_timer *timer)
-{
-    return of_deadline(timer)->deadline_ms;
-}
-
-static void deadline_expired(struct mux_uv_timer *timer)
-{
-    struct client *client = of_deadline(timer);
-
-    log_info(client->object,
-             client->state == CLIENT_HEADER ? "no protocol header in time" : "client does not read");
-    client_close(client);
-}
-
-static void deadline_closed(struct mux_uv_timer *timer)
-{
-    part_closed(of_deadline(timer));
-}
 
 static void uplink_closed(struct uplink *uplink)
 {
@@ -298,13 +298,11 @@ void client_open(struct guest *guest, int fd, const char *service)
     }
     client->guest = guest;
     client->service = service;
-    client->open_parts = 3;
+    client->open_parts = 2;
     TAILQ_INSERT_TAIL(&guest->clients, client, entry);
     describe(client, fd);
-    amqp_scanner_init(&client->from_client, AMQP_FROM_CLIENT);
-    amqp_scanner_init(&client->from_server, AMQP_FROM_SERVER);
-    mux_uv_timer_init(&client->deadline, &guest->loop, deadline_ms, deadline_expired);
     mux_uv_edge_init(&client->edge, &guest->mux_loop, &edge_ops);
+    amqp_watch_init(&client->watch, &client->edge, AMQP_FROM_CLIENT);
     uplink_init(&client->uplink, guest, &client->edge.session, &client->attributes, client->object);
     client_limit(client, guest->config.handshake_timeout_ms);
     if (mux_uv_edge_attach(&client->edge, fd) < 0 || (service != NULL && begin_session(client) < 0))
@@ -337,6 +335,5 @@ void client_close(struct client *client)
     if (client->state < CLIENT_CLOSING)
         client_set_state(client, CLIENT_CLOSING);
     uplink_close(&client->uplink, uplink_closed);
-    mux_uv_timer_close(&client->deadline, deadline_closed);
     mux_uv_edge_close(&client->edge);
 }

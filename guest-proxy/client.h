@@ -15,7 +15,7 @@
 
 #include "amqp/protocol_header.h"
 #include "amqp/refusal.h"
-#include "amqp/scanner.h"
+#include "amqp/uv/watch.h"
 #include "guest-proxy/guest.h"
 #include "guest-proxy/uplink.h"
 #include "mux/uv/edge.h"
@@ -32,11 +32,9 @@ struct client {
     struct mux_attributes attributes;
     uint8_t header[AMQP_PROTOCOL_HEADER_SIZE]; /* HEADER */
     size_t header_len;
-    struct amqp_scanner from_client;
-    struct amqp_scanner from_server;
+    struct amqp_watch watch;         /* AMQP only */
     struct amqp_refusal *refusal;    /* REFUSING; heap */
-    struct mux_uv_timer deadline;    /* HEADER, REFUSING, CLOSING */
-    uint64_t deadline_ms;            /* UINT64_MAX: none */
+    uint64_t deadline_ms;            /* of HEADER, REFUSING, CLOSING; UINT64_MAX: none */
     unsigned open_parts;             /* CLOSING: that are still to be closed */
     char address[NET_NAME_MAX];      /* of the client */
     char process[64];                /* Unix sockets: "pid=N uid=N"; otherwise "" */

@@ -50,7 +50,7 @@ void client_refuse(struct client *client, const char *reason)
     client_limit(client, REFUSAL_MS);
     snprintf(text, sizeof(text), "CONNECTION_FORCED - %s", reason);
     amqp_refusal_init(client->refusal, AMQP_REPLY_CONNECTION_FORCED, text);
-    amqp_refusal_take_over(client->refusal, &client->from_client, &client->from_server,
+    amqp_refusal_take_over(client->refusal, &client->watch.from_local, &client->watch.to_local,
                            client->edge.released_off);
     mux_uv_edge_read(&client->edge);
     pump(client);

@@ -243,6 +243,20 @@ static void ping(struct mux_session *session, uint64_t now, uint64_t deadline)
     mux_link_want_control(&session->attachment);
 }
 
+void mux_session_probe(struct mux_session *session, uint64_t now)
+{
+    if (session->state == MUX_SESSION_ATTACHED && session->ping_deadline_ms == 0) {
+        ping(session, now, now);
+        session->ops->on_timer(session);
+    }
+}
+
+bool mux_session_in_doubt(const struct mux_session *session)
+{
+    return session->state < MUX_SESSION_CLOSING &&
+           (session->state != MUX_SESSION_ATTACHED || session->ping_deadline_ms != 0);
+}
+
 /* What it means that no transport was found in time. */
 static enum mux_code expired(const struct mux_session *session)
 {

@@ -164,6 +164,12 @@ void mux_session_finish(struct mux_session *session, enum mux_code code, const c
 /* Leave the transport, for instance because it was closed: as if it had been lost. */
 void mux_session_detach(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now);
 
+/* Ask the peer whether it is there, unless that is being asked already. No effect when not attached. */
+void mux_session_probe(struct mux_session *session, uint64_t now);
+
+/* The session has no transport, or one that has not answered a question yet: the peer may be out of reach. */
+bool mux_session_in_doubt(const struct mux_session *session);
+
 /* When mux_session_tick is due; UINT64_MAX: not at all. */
 uint64_t mux_session_deadline(const struct mux_session *session);
 void mux_session_tick(struct mux_session *session, uint64_t now);

@@ -240,18 +240,34 @@ const struct mux_session_ops mux_uv_edge_session_ops = {
     .on_timer = session_on_timer,
 };
 
+static uint64_t session_deadline(const struct mux_uv_edge *edge)
+{
+    return edge->session.config != NULL ? mux_session_deadline(&edge->session)
+                                        : UINT64_MAX; /* or not begun yet */
+}
+
+static uint64_t owner_deadline(struct mux_uv_edge *edge)
+{
+    return edge->ops->deadline != NULL ? edge->ops->deadline(edge) : UINT64_MAX;
+}
+
 static uint64_t timer_deadline(struct mux_uv_timer *timer)
 {
     struct mux_uv_edge *edge = of_timer(timer);
+    uint64_t session = session_deadline(edge);
+    uint64_t owner = owner_deadline(edge);
 
-    return edge->session.config != NULL ? mux_session_deadline(&edge->session) : UINT64_MAX;
+    return session < owner ? session : owner;
 }
 
 static void timer_expired(struct mux_uv_timer *timer)
 {
     struct mux_uv_edge *edge = of_timer(timer);
 
-    mux_session_tick(&edge->session, now_ms(edge));
+    if (session_deadline(edge) <= now_ms(edge))
+        mux_session_tick(&edge->session, now_ms(edge));
+    if (!edge->closing && owner_deadline(edge) <= now_ms(edge))
+        edge->ops->on_deadline(edge);
 }
 
 static void timer_closed(struct mux_uv_timer *timer)
@@ -280,6 +296,11 @@ int mux_uv_edge_attach(struct mux_uv_edge *edge, int fd)
     if (edge->out.len > 0 || edge->fin_heard)
         flush(edge);
     return 0;
+}
+
+void mux_uv_edge_update_timer(struct mux_uv_edge *edge)
+{
+    mux_uv_timer_update(&edge->timer);
 }
 
 void mux_uv_edge_read(struct mux_uv_edge *edge)

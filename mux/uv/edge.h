@@ -51,6 +51,13 @@ struct mux_uv_edge_ops {
     void (*on_detached)(struct mux_uv_edge *edge, enum mux_code code, const char *reason);
     void (*on_session_closed)(struct mux_uv_edge *edge, enum mux_code code, const char *reason);
 
+    /*
+     * A deadline of the owner's, kept by the edge's timer: in ms of uv_now, UINT64_MAX: none. When it gets
+     * earlier, say mux_uv_edge_update_timer. Both NULL: none, ever.
+     */
+    uint64_t (*deadline)(struct mux_uv_edge *edge);
+    void (*on_deadline)(struct mux_uv_edge *edge);
+
     /* After mux_uv_edge_close: the memory is the owner's again. */
     void (*on_closed)(struct mux_uv_edge *edge);
 };
@@ -67,7 +74,7 @@ struct mux_uv_edge {
     const struct mux_uv_edge_ops *ops;
     enum mux_uv_edge_local local;
     struct mux_uv_stream stream; /* the local socket */
-    struct mux_uv_timer timer;   /* of the session */
+    struct mux_uv_timer timer;   /* of the session, and of the owner */
     struct mux_bytes out;        /* to be written */
     struct mux_bytes held;       /* the tail of an incomplete frame */
     size_t inserted;             /* bytes in `out` that are the owner's, not the session's */
@@ -89,6 +96,9 @@ int mux_uv_edge_attach(struct mux_uv_edge *edge, int fd);
 
 /* Read from the local socket again after `want` said 0. */
 void mux_uv_edge_read(struct mux_uv_edge *edge);
+
+/* The owner's deadline may have become earlier. */
+void mux_uv_edge_update_timer(struct mux_uv_edge *edge);
 
 /* Put bytes of the owner's between those of the peer, behind what was released. 0 or -MUX_NO_MEMORY. */
 int mux_uv_edge_insert(struct mux_uv_edge *edge, const uint8_t *data, size_t len);

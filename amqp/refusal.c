@@ -89,13 +89,12 @@ static const struct step {
     [AMQP_REFUSAL_SEND_1_0_CLOSE] = {"sending close", amqp_refusal_1_0_write_close, AMQP_SEEN_CLOSE},
 };
 
-/* A version we don't speak, or no AMQP at all, is answered with our header (0-9-1, section 4.2.2), unless it
- * is late. */
+/* A version we don't speak, or no AMQP at all, is answered with our header (0-9-1, section 4.2.2) and nothing
+ * else. */
 static enum amqp_refusal_step step_without_frames(const struct amqp_refusal *r)
 {
-    const bool is_first_word = r->client.boundary_off <= AMQP_PROTOCOL_HEADER_SIZE && r->told == 0;
     const bool is_mismatch = r->client.state == AMQP_SCANNER_OPAQUE || r->client.fault == AMQP_FAULT_NOT_AMQP;
-    return is_first_word && is_mismatch ? AMQP_REFUSAL_SEND_VERSION : AMQP_REFUSAL_STEP_DONE;
+    return is_mismatch && r->told == 0 ? AMQP_REFUSAL_SEND_VERSION : AMQP_REFUSAL_STEP_DONE;
 }
 
 static enum amqp_refusal_step current_step(const struct amqp_refusal *r)
@@ -120,9 +119,11 @@ void amqp_refusal_init(struct amqp_refusal *r, uint16_t code, const char *text)
     amqp_text_copy(r->text, sizeof(r->text), text);
 }
 
-static bool speak_alike(const struct amqp_scanner *a, const struct amqp_scanner *b)
+/* A server answers in the client's version; anything else leaves no common words. */
+static bool speak_alike(const struct amqp_scanner *client, const struct amqp_scanner *server)
 {
-    return (a->state == AMQP_SCANNER_FRAMES) == (b->state == AMQP_SCANNER_FRAMES);
+    return amqp_scanner_has_frames(client) &&
+           (client->state == AMQP_SCANNER_FRAMES) == (server->state == AMQP_SCANNER_FRAMES);
 }
 
 void amqp_refusal_take_over(struct amqp_refusal *r, const struct amqp_scanner *from_client,

@@ -117,15 +117,11 @@ static bool is_on_connection(const uint8_t *head)
 }
 
 /* Learns from a complete header how long the frame is and how much of it to look at. */
-static void begin_frame(struct amqp_scanner *s, const uint8_t *head)
+static void begin_frame(struct amqp_scanner *s)
 {
-    const uint32_t size = amqp_get_u32(head + 3);
-    if (!is_frame_type(head[0])) {
-        break_at(s, AMQP_FAULT_FRAME_TYPE, s->boundary_off);
-        return;
-    }
+    const uint32_t size = amqp_get_u32(s->head + 3);
     s->frame_end_off = s->boundary_off + FRAME_HEADER_SIZE + size + FRAME_END_SIZE;
-    if (!is_on_connection(head))
+    if (!is_on_connection(s->head))
         return;
     if (size < METHOD_ID_SIZE)
         break_at(s, AMQP_FAULT_SHORT_METHOD, s->boundary_off);
@@ -308,7 +304,7 @@ static void check_head(struct amqp_scanner *s)
         if (!is_frame_type(s->head[0]))
             break_at(s, AMQP_FAULT_FRAME_TYPE, s->boundary_off);
         else if (is_whole && !is_frame_known)
-            begin_frame(s, s->head);
+            begin_frame(s);
     } else if (is_whole && !is_frame_known) {
         if (s->state == AMQP_SCANNER_SASL_FRAMES && is_protocol_header(s->head))
             check_next_layer(s);
@@ -320,15 +316,6 @@ static void check_head(struct amqp_scanner *s)
 /* Takes bytes of the head phase, and returns how many: up to the end of the part that is due. */
 static size_t take_head(struct amqp_scanner *s, const uint8_t *data, size_t len)
 {
-    if (s->state == AMQP_SCANNER_FRAMES && s->head_len == 0 && len >= FRAME_HEADER_SIZE &&
-        !is_on_connection(data)) {
-        /* The straight path: a whole header that is read in place. */
-        s->head[0] = data[0];
-        s->head_len = FRAME_HEADER_SIZE;
-        s->fed_off += FRAME_HEADER_SIZE;
-        begin_frame(s, data);
-        return FRAME_HEADER_SIZE;
-    }
     const size_t missing = (size_t)s->head_need - s->head_len;
     const size_t taken = len < missing ? len : missing;
     memcpy(s->head + s->head_len, data, taken);
@@ -353,6 +340,32 @@ static void choose_server_start(struct amqp_scanner *s, uint8_t first)
         reach_boundary(s, AMQP_SCANNER_FRAMES);
 }
 
+/*
+ * The straight path: steps over the whole frames in `data` as long as they are sound and not on channel 0,
+ * and returns their size. What stops it is looked at again, byte by byte, by the phases.
+ */
+static size_t skip_whole_frames(struct amqp_scanner *s, const uint8_t *data, size_t len)
+{
+    size_t used = 0;
+    while (len - used >= FRAME_HEADER_SIZE + FRAME_END_SIZE) {
+        const uint8_t *head = data + used;
+        const uint64_t size = FRAME_HEADER_SIZE + (uint64_t)amqp_get_u32(head + 3) + FRAME_END_SIZE;
+        if (size > len - used || !is_frame_type(head[0]) || is_on_connection(head) ||
+            head[size - 1] != AMQP_FRAME_END)
+            break;
+        if (head[0] == AMQP_FRAME_HEARTBEAT)
+            s->heartbeats++;
+        else
+            s->frames++;
+        used += (size_t)size;
+    }
+    if (used > 0) {
+        s->fed_off += used;
+        reach_boundary(s, AMQP_SCANNER_FRAMES);
+    }
+    return used;
+}
+
 void amqp_scanner_feed(struct amqp_scanner *s, const uint8_t *data, size_t len,
                        amqp_scanner_method_cb *on_method, void *ctx)
 {
@@ -360,7 +373,15 @@ void amqp_scanner_feed(struct amqp_scanner *s, const uint8_t *data, size_t len,
     if (len > 0)
         choose_server_start(s, data[0]);
     while (used < len && is_watching(s)) {
-        used += s->head_len < s->head_need ? take_head(s, data + used, len - used) : skip_body(s, len - used);
+        if (s->state == AMQP_SCANNER_FRAMES && s->head_len == 0) {
+            used += skip_whole_frames(s, data + used, len - used);
+            if (used == len)
+                break;
+        }
+        if (s->head_len < s->head_need)
+            used += take_head(s, data + used, len - used);
+        else
+            used += skip_body(s, len - used);
         if (s->fed_off == s->frame_end_off && amqp_scanner_frame_size(s) > 0)
             end_any_frame(s, data[used - 1], on_method, ctx);
     }

@@ -270,6 +270,11 @@ static void test_silence_where_words_would_be_garbage(void **state)
     past_init(&past, &client, client.len, &other, other.len);
     take_over(&r, &past, other.len);
     assert_int_equal(amqp_refusal_state(&r), AMQP_REFUSAL_DONE);
+
+    /* The server speaks while the client has not said what it wants. */
+    past_init(&past, &client, AMQP_PROTOCOL_HEADER_SIZE - 1, &other, other.len);
+    take_over(&r, &past, other.len);
+    assert_int_equal(amqp_refusal_state(&r), AMQP_REFUSAL_DONE);
 }
 
 static void test_garbage_from_the_client(void **state)
@@ -314,7 +319,7 @@ static void test_other_protocols_get_our_header(void **state)
         amqp_refusal_feed(&r, bytes + cases[i].known_at - 1, 1);
         assert_int_equal(amqp_refusal_state(&r), AMQP_REFUSAL_SENDING);
         assert_int_equal(amqp_refusal_write(&r, buf, 7), 0);
-        assert_int_equal(amqp_refusal_write(&r, buf, sizeof(buf)), AMQP_PROTOCOL_HEADER_SIZE);
+        assert_int_equal(amqp_refusal_write(&r, buf, AMQP_PROTOCOL_HEADER_SIZE), AMQP_PROTOCOL_HEADER_SIZE);
         assert_memory_equal(buf, amqp_protocol_header_0_9_1, AMQP_PROTOCOL_HEADER_SIZE);
         assert_int_equal(amqp_refusal_state(&r), AMQP_REFUSAL_DONE);
     }

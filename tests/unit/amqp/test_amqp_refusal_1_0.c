@@ -127,6 +127,30 @@ static void test_take_over_after_each_message(void **state)
     }
 }
 
+/* Room for exactly the first n messages yields these. */
+static void test_every_buffer_size(void **state)
+{
+    static const char client[] = SASL_HEADER INIT HEADER CLIENT_OPEN;
+    static const char all[] = SASL_HEADER MECHANISMS OUTCOME HEADER OPEN CLOSE;
+    static const size_t sizes[] = {sizeof(SASL_HEADER) - 1, sizeof(MECHANISMS) - 1, sizeof(OUTCOME) - 1,
+                                   sizeof(HEADER) - 1,      sizeof(OPEN) - 1,       sizeof(CLOSE) - 1};
+    size_t messages = 0, whole = 0;
+    (void)state;
+    for (size_t room = 0; room < sizeof(all); room++) {
+        struct amqp_refusal r;
+        uint8_t buf[sizeof(all)];
+        while (messages < 6 && whole + sizes[messages] <= room)
+            whole += sizes[messages++];
+        amqp_refusal_init(&r, AMQP_REPLY_CONNECTION_FORCED, REASON);
+        amqp_refusal_feed(&r, (const uint8_t *)client, sizeof(client) - 1);
+        memset(buf, 0x5A, sizeof(buf));
+        assert_int_equal(amqp_refusal_write(&r, buf, room), whole);
+        assert_memory_equal(buf, all, whole);
+        assert_int_equal(buf[room], 0x5A);
+    }
+    assert_int_equal(whole, sizeof(all) - 1);
+}
+
 static void test_conditions(void **state)
 {
     static const struct {
@@ -195,6 +219,7 @@ int main(void)
         cmocka_unit_test(test_turns_of_the_sasl_layer),
         cmocka_unit_test(test_pipelining_client),
         cmocka_unit_test(test_take_over_after_each_message),
+        cmocka_unit_test(test_every_buffer_size),
         cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_longest_answer),
         cmocka_unit_test(test_garbage),

@@ -292,6 +292,24 @@ static void test_connection_methods_without_a_bit(void **state)
     }
 }
 
+/* The fields that are reported are enough; the rest is for those who are meant. */
+static void test_shortest_methods(void **state)
+{
+    (void)state;
+    struct amqp_scanner s;
+    struct log log;
+    struct stream stream = {0};
+    stream_method(&stream, 0, AMQP_CONNECTION_TUNE_METHOD, "\0\x01\0\0\x10\0\0\x05", 8);
+    stream_method(&stream, 0, AMQP_CONNECTION_CLOSE_METHOD, "\x01\x40", 2);
+    stream_method(&stream, 0, AMQP_CONNECTION_UNBLOCKED_METHOD, NULL, 0);
+    scan_all(&s, &log, AMQP_FROM_SERVER, &stream);
+    assert_int_equal(log.count, 3);
+    assert_int_equal(log.methods[0].channel_max, 1);
+    assert_int_equal(log.methods[0].frame_max, 4096);
+    assert_int_equal(log.methods[0].heartbeat_s, 5);
+    assert_int_equal(log.methods[1].reply_code, 320);
+}
+
 /* Byte by byte: a relay that passes on what it may never has a part of a small frame out. */
 static void test_release_holds_back_the_frame_in_progress(void **state)
 {
@@ -366,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_version_0_9_is_framed_like_0_9_1),
         cmocka_unit_test(test_methods_that_are_not_reported),
         cmocka_unit_test(test_connection_methods_without_a_bit),
+        cmocka_unit_test(test_shortest_methods),
         cmocka_unit_test(test_release_holds_back_the_frame_in_progress),
         cmocka_unit_test(test_release_lets_large_frames_flow),
         cmocka_unit_test(test_the_largest_frame),

@@ -78,6 +78,24 @@ static void test_performatives_count_in_their_own_layer_only(void **state)
     assert_int_equal(s.boundary_off, stream.len);
 }
 
+static void test_shortest_performatives(void **state)
+{
+    (void)state;
+    struct stream stream = {0};
+    struct amqp_scanner s;
+    stream_bytes(&stream, LITERAL(PLAIN));
+    stream_1_0_frame(&stream, 2, 0, LITERAL("\0\x70\0\0\0\0\0\0\0\x18")); /* leaves 0x18 behind */
+    stream_1_0_frame(&stream, 2, 0, LITERAL("\0\x80\0\0\0\0\0\0\0"));     /* where this one ends too soon */
+    check_every_split(AMQP_FROM_CLIENT, &stream);
+    scan_all(&s, AMQP_FROM_CLIENT, &stream);
+    assert_int_equal(s.seen, AMQP_SEEN_1_0_HEADER);
+
+    stream_1_0_frame(&stream, 2, 0, LITERAL("\0\x53\x10"));
+    stream_1_0_frame(&stream, 2, 0, LITERAL("\0\x80\0\0\0\0\0\0\0\x18"));
+    scan_all(&s, AMQP_FROM_CLIENT, &stream);
+    assert_int_equal(s.seen, AMQP_SEEN_1_0_HEADER | AMQP_SEEN_OPEN | AMQP_SEEN_CLOSE);
+}
+
 /* A frame size that spells "AMQP" is a size once the SASL layer is over. */
 static void test_a_frame_as_long_as_the_header_reads(void **state)
 {
@@ -157,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_session_from_each_side),
         cmocka_unit_test(test_performatives_count_in_their_own_layer_only),
+        cmocka_unit_test(test_shortest_performatives),
         cmocka_unit_test(test_a_frame_as_long_as_the_header_reads),
         cmocka_unit_test(test_tls_layer_is_opaque),
         cmocka_unit_test(test_release_at_boundaries_of_every_layer),

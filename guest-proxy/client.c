@@ -205,22 +205,16 @@ static void edge_on_session_closed(struct mux_uv_edge *edge, enum mux_code code,
         client_refuse(client, text);
 }
 
-static void part_closed(struct client *client)
+static void edge_on_closed(struct mux_uv_edge *edge)
 {
+    struct client *client = client_of(edge);
     struct guest *guest = client->guest;
 
-    if (--client->open_parts > 0)
-        return;
     TAILQ_REMOVE(&guest->clients, client, entry);
     free(client->refusal);
     free(client);
     if (guest->draining && TAILQ_EMPTY(&guest->clients))
         service_done(&guest->service);
-}
-
-static void edge_on_closed(struct mux_uv_edge *edge)
-{
-    part_closed(client_of(edge));
 }
 
 /* ── Time ── */
@@ -265,11 +259,6 @@ static const struct mux_uv_edge_ops edge_ops = {
     .on_closed = edge_on_closed,
 };
 
-static void uplink_closed(struct uplink *uplink)
-{
-    part_closed((struct client *)((char *)uplink - offsetof(struct client, uplink)));
-}
-
 /* ── The client ── */
 
 static void describe(struct client *client, int fd)
@@ -298,7 +287,6 @@ void client_open(struct guest *guest, int fd, const char *service)
     }
     client->guest = guest;
     client->service = service;
-    client->open_parts = 2;
     TAILQ_INSERT_TAIL(&guest->clients, client, entry);
     describe(client, fd);
     mux_uv_edge_init(&client->edge, &guest->mux_loop, &edge_ops);
@@ -334,6 +322,6 @@ void client_close(struct client *client)
         return;
     if (client->state < CLIENT_CLOSING)
         client_set_state(client, CLIENT_CLOSING);
-    uplink_close(&client->uplink, uplink_closed);
+    uplink_stop(&client->uplink, true);
     mux_uv_edge_close(&client->edge);
 }

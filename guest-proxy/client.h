@@ -35,7 +35,6 @@ struct client {
     struct amqp_watch watch;         /* AMQP only */
     struct amqp_refusal *refusal;    /* REFUSING; heap */
     uint64_t deadline_ms;            /* of HEADER, REFUSING, CLOSING; UINT64_MAX: none */
-    unsigned open_parts;             /* CLOSING: that are still to be closed */
     char address[NET_NAME_MAX];      /* of the client */
     char process[64];                /* Unix sockets: "pid=N uid=N"; otherwise "" */
     char object[NET_NAME_MAX + 128]; /* for log lines */

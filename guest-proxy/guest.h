@@ -4,6 +4,7 @@
 #define GUEST_PROXY_GUEST_H
 
 #include "guest-proxy/config.h"
+#include "guest-proxy/gate.h"
 #include "mux/session.h"
 #include "mux/uv/loop.h"
 #include "vmci/transport.h"
@@ -25,6 +26,7 @@ struct guest {
     struct vmci_settings vmci;
     struct mux_link_config link_config;
     struct mux_session_config session_config;
+    struct gate gate;
     struct client_list clients;
     struct listener_list listeners;
     bool draining;

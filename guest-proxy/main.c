@@ -38,6 +38,7 @@ static void on_end(void *ctx)
     listeners_close(guest);
     TAILQ_FOREACH (client, &guest->clients, entry)
         client_close(client);
+    gate_close(&guest->gate);
     mux_uv_loop_close(&guest->mux_loop);
 }
 
@@ -50,6 +51,7 @@ static int prepare(struct guest *guest)
     uint64_t instance;
 
     TAILQ_INIT(&guest->clients);
+    gate_init(&guest->gate, &guest->loop);
     TAILQ_INIT(&guest->listeners);
     if (vmci_endpoint_parse(&guest->host, config->host, why, sizeof(why)) < 0) {
         log_error(NULL, "bad host", LOG_STR("reason", why)); /* the settings were checked: never */

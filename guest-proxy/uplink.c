@@ -10,9 +10,6 @@
 /* One attempt to connect. The kernel's own limit for vsock is 2 s. */
 #define DIAL_TIMEOUT_MS 5000u
 
-#define BACKOFF_MIN_MS 20u
-#define BACKOFF_MAX_MS 2000u
-
 /* A vsock stream. It outlives its uplink's interest while it lingers and closes. */
 struct guest_stream {
     struct mux_uv_link link;
@@ -68,7 +65,17 @@ static void abandon(struct uplink *uplink, bool politely)
         mux_uv_link_close(&stream->link, MUX_TRY_LATER, "abandoned");
 }
 
-static void retry_later(struct uplink *uplink);
+/* This attempt came to nothing: the next one, when the gate lets us. */
+static void again(struct uplink *uplink, const char *reason)
+{
+    struct gate *gate = &uplink->guest->gate;
+
+    snprintf(uplink->failure, sizeof(uplink->failure), "%s", reason);
+    log_debug(uplink->object, "not connected", LOG_STR("reason", reason));
+    uplink->state = UPLINK_WAITING;
+    gate_failed(gate, &uplink->visitor);
+    gate_enter(gate, &uplink->visitor);
+}
 
 static void on_dialed(void *ctx, int fd, const char *text)
 {
@@ -78,98 +85,73 @@ static void on_dialed(void *ctx, int fd, const char *text)
 
     uplink->dial = NULL;
     if (fd < 0) {
-        snprintf(uplink->failure, sizeof(uplink->failure), "%s", text);
-        retry_later(uplink);
+        again(uplink, text);
         return;
     }
     stream = calloc(1, sizeof(*stream));
     if (stream == NULL ||
         mux_uv_link_open(&stream->link, &guest->mux_loop, fd, &guest->link_config, &stream_ops) < 0) {
         free(stream);
-        snprintf(uplink->failure, sizeof(uplink->failure), "out of memory");
-        retry_later(uplink);
+        again(uplink, "out of memory");
         return;
     }
     stream->uplink = uplink;
     uplink->stream = stream;
-    uplink->state = UPLINK_OPEN;
+    uplink->state = UPLINK_OPENING;
     if (mux_session_attach(uplink->session, &stream->link.link, uplink->attributes, uv_now(&guest->loop)) < 0)
         uplink_lost(uplink, "out of memory");
 }
 
-static void dial(struct uplink *uplink)
+static void on_admitted(struct gate_visitor *visitor)
 {
+    struct uplink *uplink = (struct uplink *)((char *)visitor - offsetof(struct uplink, visitor));
     struct guest *guest = uplink->guest;
 
     uplink->state = UPLINK_DIALING;
     uplink->dial = dial_start(&guest->loop, &guest->host, &guest->vmci, DIAL_TIMEOUT_MS, on_dialed, uplink);
     if (uplink->dial == NULL)
-        retry_later(uplink);
-}
-
-static void on_retry(uv_timer_t *timer)
-{
-    dial(timer->data);
-}
-
-static void retry_later(struct uplink *uplink)
-{
-    uint64_t delay = backoff_next_ms(&uplink->backoff);
-
-    uplink->state = UPLINK_WAITING;
-    log_debug(uplink->object, "retry", LOG_UINT("delay_ms", delay), LOG_STR("reason", uplink->failure));
-    uv_timer_start(&uplink->retry, on_retry, delay, 0);
+        again(uplink, "out of memory");
 }
 
 void uplink_init(struct uplink *uplink, struct guest *guest, struct mux_session *session,
                  const struct mux_attributes *attributes, const char *object)
 {
     *uplink = (struct uplink){.guest = guest, .session = session, .attributes = attributes, .object = object};
-    backoff_init(&uplink->backoff, BACKOFF_MIN_MS, BACKOFF_MAX_MS, 0);
-    uv_timer_init(&guest->loop, &uplink->retry);
-    uplink->retry.data = uplink;
+    gate_visitor_init(&guest->gate, &uplink->visitor, on_admitted);
 }
 
 void uplink_start(struct uplink *uplink)
 {
-    if (uplink->state == UPLINK_IDLE)
-        dial(uplink);
+    if (uplink->state != UPLINK_IDLE)
+        return;
+    uplink->state = UPLINK_WAITING;
+    gate_enter(&uplink->guest->gate, &uplink->visitor);
 }
 
 void uplink_attached(struct uplink *uplink)
 {
+    uplink->state = UPLINK_OPEN;
     uplink->failure[0] = '\0';
-    backoff_reset(&uplink->backoff);
+    gate_passed(&uplink->guest->gate, &uplink->visitor);
 }
 
 void uplink_lost(struct uplink *uplink, const char *reason)
 {
-    if (uplink->state != UPLINK_OPEN)
-        return;
-    snprintf(uplink->failure, sizeof(uplink->failure), "%s", reason);
-    abandon(uplink, false);
-    retry_later(uplink);
+    if (uplink->state == UPLINK_OPENING || uplink->state == UPLINK_OPEN) {
+        abandon(uplink, false);
+        again(uplink, reason);
+    }
 }
 
 void uplink_stop(struct uplink *uplink, bool politely)
 {
+    struct gate *gate = &uplink->guest->gate;
+
+    if (uplink->state == UPLINK_OPENING)
+        gate_passed(gate, &uplink->visitor); /* it was answered, if not as wished */
     uplink->state = UPLINK_IDLE;
-    uv_timer_stop(&uplink->retry);
+    gate_leave(gate, &uplink->visitor);
     dial_cancel(uplink->dial);
     uplink->dial = NULL;
     abandon(uplink, politely);
-}
-
-static void on_retry_closed(uv_handle_t *handle)
-{
-    struct uplink *uplink = handle->data;
-
-    uplink->closed(uplink);
-}
-
-void uplink_close(struct uplink *uplink, void (*closed)(struct uplink *uplink))
-{
-    uplink_stop(uplink, true);
-    uplink->closed = closed;
-    uv_close((uv_handle_t *)&uplink->retry, on_retry_closed);
 }

@@ -16,9 +16,10 @@ struct dial;
 
 enum uplink_state {
     UPLINK_IDLE,    /* not wanted */
-    UPLINK_WAITING, /* for the next attempt */
+    UPLINK_WAITING, /* at the gate */
     UPLINK_DIALING,
-    UPLINK_OPEN, /* the session is attached, or about to be */
+    UPLINK_OPENING, /* the session is attached to a stream and waits for its answer */
+    UPLINK_OPEN,
 };
 
 struct uplink {
@@ -28,11 +29,9 @@ struct uplink {
     const char *object;                      /* for log lines; must stay */
     enum uplink_state state;
     struct dial *dial;           /* DIALING */
-    struct guest_stream *stream; /* OPEN */
-    struct backoff backoff;
-    uv_timer_t retry;
+    struct guest_stream *stream; /* OPENING, OPEN */
+    struct gate_visitor visitor;
     char failure[256]; /* why the last attempt failed; "" */
-    void (*closed)(struct uplink *uplink);
 };
 
 /* All pointers must outlive the uplink. */
@@ -42,16 +41,13 @@ void uplink_init(struct uplink *uplink, struct guest *guest, struct mux_session 
 /* The session needs a transport. */
 void uplink_start(struct uplink *uplink);
 
-/* The session is attached: the next loss is retried fast again. */
+/* The session is attached. */
 void uplink_attached(struct uplink *uplink);
 
 /* The session lost its transport for this reason, or was told to try later: find another. */
 void uplink_lost(struct uplink *uplink, const char *reason);
 
-/* The session is over. `politely`: its last frame may still be on the way. */
+/* The session is over. `politely`: its last frame may still be on the way. Idempotent. */
 void uplink_stop(struct uplink *uplink, bool politely);
-
-/* uplink_stop, and `closed` follows. */
-void uplink_close(struct uplink *uplink, void (*closed)(struct uplink *uplink));
 
 #endif

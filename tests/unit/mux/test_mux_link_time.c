@@ -150,10 +150,15 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(without_settings_there_is_no_deadline), TEST(a_silent_peer_is_pinged_then_given_up),
-        TEST(anything_heard_is_a_sign_of_life),      TEST(after_a_long_sleep_the_peer_is_asked_first),
-        TEST(without_pings_silence_is_measured),     TEST(the_earlier_of_two_timeouts_counts),
-        cmocka_unit_test(hello_must_come_in_time),   TEST(open_must_come_in_time),
+        TEST(without_settings_there_is_no_deadline),
+        TEST(a_silent_peer_is_pinged_then_given_up),
+        TEST(anything_heard_is_a_sign_of_life),
+        TEST(after_a_long_sleep_the_peer_is_asked_first),
+        TEST(without_pings_silence_is_measured),
+        TEST(the_earlier_of_two_timeouts_counts),
+        cmocka_unit_test(hello_must_come_in_time),
+        cmocka_unit_test(a_byte_now_and_then_is_no_hello),
+        TEST(open_must_come_in_time),
     };
 
     return cmocka_run_group_tests_name("mux.link_time", tests, NULL, NULL);

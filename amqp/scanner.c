@@ -204,8 +204,8 @@ static bool is_protocol_header(const uint8_t *head)
     return memcmp(head, amqp_protocol_header_0_9_1, 4) == 0;
 }
 
-/* The header that ends the SASL layer. As a frame size its first bytes would be a gigabyte: there is no
- * doubt. */
+/* The header that ends the SASL layer. As a frame size, its first bytes would be a gigabyte: no doubt here.
+ */
 static void check_next_layer(struct amqp_scanner *s)
 {
     const bool known = amqp_protocol_header_check(s->head, AMQP_PROTOCOL_HEADER_SIZE) == AMQP_PROTOCOL_1_0;
@@ -341,8 +341,8 @@ static void choose_server_start(struct amqp_scanner *s, uint8_t first)
 }
 
 /*
- * The straight path: steps over the whole frames in `data` as long as they are sound and not on channel 0,
- * and returns their size. What stops it is looked at again, byte by byte, by the phases.
+ * The straight path: steps over the whole frames in `data` as long as they are sound and no methods on
+ * channel 0, and returns their size. What stops it is looked at again by the phases.
  */
 static size_t skip_whole_frames(struct amqp_scanner *s, const uint8_t *data, size_t len)
 {

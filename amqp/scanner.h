@@ -16,9 +16,10 @@
  *                            v                   v                v
  *   ...| frame | frame |     | frame in progress ...              |
  *
- * The cost is a small constant per frame and per call, whatever the payload. Bytes are copied only where a
- * split falls into the first bytes of a frame. No allocation, no errors: a stream without sense ends in
- * BROKEN, one without known framing in OPAQUE, and in both states the scanner just counts.
+ * The cost is a small constant per frame and per call, whatever the payload. What is copied: a frame header
+ * that is split, the first 16 bytes of a method on channel 0, in 1.0 the first 11 of each body. No
+ * allocation, no errors: a stream without sense ends in BROKEN, one without known framing in OPAQUE, and in
+ * both states the scanner just counts.
  */
 
 #include <stdbool.h>
@@ -87,7 +88,7 @@ struct amqp_scanner {
     /* Private. */
     uint8_t head_len;                     /* bytes of the frame in progress that were looked at */
     uint8_t head_need;                    /* how many are to be looked at before the rest is skipped */
-    uint8_t head[AMQP_SCANNER_HEAD_SIZE]; /* those bytes, unless they could be read in place */
+    uint8_t head[AMQP_SCANNER_HEAD_SIZE]; /* those bytes */
 };
 
 /* A connection.* method that has gone by on channel 0 of AMQP 0-9-1. Fields that the method lacks are 0. */

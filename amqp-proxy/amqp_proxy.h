@@ -5,10 +5,12 @@
 
 #include "amqp-proxy/broker.h"
 #include "amqp-proxy/config.h"
+#include "amqp-proxy/detached.h"
 #include "mux/registry.h"
 #include "mux/session.h"
 #include "mux/uv/loop.h"
 #include "service/log.h"
+#include "service/totals.h"
 
 #include <sys/queue.h>
 
@@ -19,6 +21,18 @@ struct link_listener;
 TAILQ_HEAD(far_session_list, far_session);
 TAILQ_HEAD(host_link_list, host_link);
 TAILQ_HEAD(link_listener_list, link_listener);
+
+/* What is counted; main.c names the rows. */
+enum amqp_count {
+    COUNT_SESSIONS,
+    COUNT_REFUSED,
+    COUNT_DETACHES,
+    COUNT_RESUMES,
+    COUNT_RESUMES_REFUSED,
+    COUNT_REPLAYED_BYTES,
+    COUNT_EXPIRED,
+    COUNT_END,
+};
 
 struct amqp_proxy {
     struct amqp_config config;
@@ -33,6 +47,9 @@ struct amqp_proxy {
     struct host_link_list links;
     struct far_session_list sessions;
     unsigned session_count;
+    struct detached_set detached;
+    struct total counts[COUNT_END + 1]; /* by enum amqp_count */
+    struct totals totals;
     bool draining;
     char name[64];
 };

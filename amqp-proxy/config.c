@@ -51,6 +51,9 @@ static const struct config_setting settings[] = {
     CONFIG_DURATION(struct amqp_config, detach_timeout_ms, .name = "detach-timeout", .initial = "60s",
                     .min = 100, .max = 86400000,
                     .help = "how long a session whose transport broke waits to be resumed"),
+    CONFIG_SIZE(
+        struct amqp_config, detached_memory_bytes, .name = "detached-memory", .initial = "256M", .min = 0,
+        .help = "most that all detached sessions together may hold; beyond it the longest detached end"),
     CONFIG_DURATION(struct amqp_config, broker_timeout_ms, .name = "broker-timeout", .initial = "5s",
                     .min = 100, .max = 600000, .help = "how long one broker may take to accept a connection"),
     CONFIG_DURATION(struct amqp_config, handshake_timeout_ms, .name = "handshake-timeout", .initial = "10s",
@@ -59,6 +62,9 @@ static const struct config_setting settings[] = {
                     .min = 100, .max = 3600000, .help = "how often an idle link is checked"),
     CONFIG_DURATION(struct amqp_config, ping_timeout_ms, .name = "ping-timeout", .initial = "5s", .min = 100,
                     .max = 3600000, .help = "how long a check may remain without an answer"),
+    CONFIG_DURATION(struct amqp_config, totals_interval_ms, .name = "totals-interval", .initial = "60s",
+                    .max = 86400000,
+                    .help = "how often the counters are logged, when they changed; 0: only at the end"),
     SERVICE_SETTINGS(struct amqp_config, service),
     CONFIG_END,
 };

@@ -16,6 +16,8 @@ struct amqp_config {
     size_t window_bytes;
     unsigned max_sessions;
     uint64_t detach_timeout_ms;
+    size_t detached_memory_bytes;
+    uint64_t totals_interval_ms;
     uint64_t broker_timeout_ms;
     uint64_t handshake_timeout_ms;
     uint64_t ping_interval_ms;

@@ -19,6 +19,7 @@ struct far_session {
     TAILQ_ENTRY(far_session) entry;
     struct amqp_proxy *proxy;
     struct broker_dial dial;
+    struct detached_member detached;
     bool is_amqp; /* its bytes are looked at */
     struct amqp_watch watch;
     char object[160]; /* for log lines */
@@ -32,6 +33,40 @@ static struct far_session *far_of(struct mux_uv_edge *edge)
 static uint64_t now_ms(const struct far_session *far)
 {
     return uv_now(&far->proxy->loop);
+}
+
+static void count(struct far_session *far, enum amqp_count what, uint64_t n)
+{
+    far->proxy->counts[what].value += n;
+}
+
+/* ── Memory while detached ── */
+
+static struct far_session *of_member(struct detached_member *member)
+{
+    return (struct far_session *)((char *)member - offsetof(struct far_session, detached));
+}
+
+/* Count what a detached session holds, `more` bytes being about to come, and end those that the budget has no
+ * room for. */
+static void account(struct far_session *far, size_t more)
+{
+    struct amqp_proxy *proxy = far->proxy;
+    struct detached_member *excess;
+
+    if (far->edge.session.state != MUX_SESSION_DETACHED)
+        return;
+    detached_put(&proxy->detached, &far->detached,
+                 mux_session_held(&far->edge.session) + mux_uv_edge_queued(&far->edge) + more);
+    while ((excess = detached_excess(&proxy->detached)) != NULL) {
+        struct far_session *victim = of_member(excess);
+
+        detached_remove(&proxy->detached, excess);
+        count(victim, COUNT_EXPIRED, 1);
+        mux_session_reset(&victim->edge.session, MUX_SESSION_EXPIRED,
+                          "ended while detached: the memory for detached sessions is used up",
+                          now_ms(victim));
+    }
 }
 
 /* ── The broker ── */
@@ -69,6 +104,7 @@ static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, co
     (void)chunk;
     if (far->is_amqp)
         amqp_watch_out(&far->watch, data, len);
+    account(far, len);
     return len;
 }
 
@@ -110,13 +146,20 @@ static void edge_on_local_error(struct mux_uv_edge *edge, int error)
 
 static void edge_on_attached(struct mux_uv_edge *edge)
 {
-    (void)edge; /* logged by far_session_open, which knows how it came about */
+    struct far_session *far = far_of(edge);
+
+    /* Logged by far_session_open, which knows how it came about. */
+    detached_remove(&far->proxy->detached, &far->detached);
 }
 
 static void edge_on_detached(struct mux_uv_edge *edge, enum mux_code code, const char *reason)
 {
-    log_info(far_of(edge)->object, "session detached", LOG_STR("code", mux_code_name(code)),
-             LOG_STR("reason", reason), LOG_UINT("held", mux_session_held(&edge->session)));
+    struct far_session *far = far_of(edge);
+
+    log_info(far->object, "session detached", LOG_STR("code", mux_code_name(code)), LOG_STR("reason", reason),
+             LOG_UINT("held", mux_session_held(&edge->session)));
+    count(far, COUNT_DETACHES, 1);
+    account(far, 0);
 }
 
 static void edge_on_session_closed(struct mux_uv_edge *edge, enum mux_code code, const char *reason)
@@ -128,6 +171,9 @@ static void edge_on_session_closed(struct mux_uv_edge *edge, enum mux_code code,
              LOG_UINT("from_client", edge->session.recv.next), LOG_UINT("to_client", edge->session.send.end),
              LOG_UINT("resumes", edge->session.counters.resumes),
              LOG_UINT("replayed", edge->session.counters.replayed_bytes));
+    count(far, COUNT_REPLAYED_BYTES, edge->session.counters.replayed_bytes);
+    count(far, COUNT_EXPIRED, code == MUX_SESSION_EXPIRED && far->detached.is_in ? 1 : 0);
+    detached_remove(&far->proxy->detached, &far->detached);
     mux_registry_end(&far->proxy->registry, &edge->session, code, reason);
     broker_dial_cancel(&far->dial);
     mux_uv_edge_close(edge);
@@ -206,6 +252,7 @@ static enum mux_code create(struct amqp_proxy *proxy, struct mux_link *link, uin
                          uv_now(&proxy->loop));
     TAILQ_INSERT_TAIL(&proxy->sessions, far, entry);
     proxy->session_count++;
+    count(far, COUNT_SESSIONS, 1);
     if (mux_registry_add(&proxy->registry, &far->edge.session) < 0) {
         mux_uv_edge_close(&far->edge);
         return MUX_NO_MEMORY;
@@ -225,9 +272,11 @@ static enum mux_code resume(struct mux_session *session, struct mux_link *link, 
     struct far_session *far = far_of(mux_uv_edge_of(session));
     enum mux_code code = mux_session_resume(session, link, number, open, now_ms(far));
 
-    if (code == MUX_OK)
+    if (code == MUX_OK) {
+        count(far, COUNT_RESUMES, 1);
         log_info(far->object, "session resumed", LOG_UINT("attempt", open->attempt),
                  LOG_UINT("replay_bytes", session->replay_until - session->send.sent));
+    }
     return code;
 }
 
@@ -250,6 +299,7 @@ void far_session_open(struct amqp_proxy *proxy, struct mux_link *link, uint32_t 
         snprintf(reason, sizeof(reason), "%s", mux_code_text(code));
     log_info(object, open->resume ? "resume refused" : "session refused",
              LOG_STR("code", mux_code_name(code)), LOG_UINT("attempt", open->attempt));
+    proxy->counts[open->resume ? COUNT_RESUMES_REFUSED : COUNT_REFUSED].value++;
     mux_link_refuse(link, number, code, reason);
 }
 

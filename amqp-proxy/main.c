@@ -4,6 +4,7 @@
 #include "amqp-proxy/links.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -33,10 +34,22 @@ static void on_end(void *ctx)
     links_stop(proxy);
     links_close(proxy);
     far_sessions_close(proxy);
+    totals_log(&proxy->totals);
+    totals_close(&proxy->totals);
     mux_uv_loop_close(&proxy->mux_loop);
 }
 
 static const struct service_hooks hooks = {.drain = on_drain, .end = on_end};
+
+static const struct total counts[COUNT_END + 1] = {
+    [COUNT_SESSIONS] = {.name = "sessions"},
+    [COUNT_REFUSED] = {.name = "refused"},
+    [COUNT_DETACHES] = {.name = "detaches"},
+    [COUNT_RESUMES] = {.name = "resumes"},
+    [COUNT_RESUMES_REFUSED] = {.name = "resumes_refused"},
+    [COUNT_REPLAYED_BYTES] = {.name = "replayed_bytes"},
+    [COUNT_EXPIRED] = {.name = "expired"},
+};
 
 static int prepare(struct amqp_proxy *proxy)
 {
@@ -48,6 +61,9 @@ static int prepare(struct amqp_proxy *proxy)
     TAILQ_INIT(&proxy->links);
     TAILQ_INIT(&proxy->sessions);
     mux_registry_init(&proxy->registry);
+    detached_init(&proxy->detached, config->detached_memory_bytes);
+    memcpy(proxy->counts, counts, sizeof(counts));
+    totals_init(&proxy->totals, &proxy->loop, proxy->counts, config->totals_interval_ms);
     if (rc < 0) {
         log_error(NULL, "cannot start", LOG_ERROR("error", rc));
         return rc;

@@ -31,6 +31,11 @@ void client_limit(struct client *client, uint64_t ms)
     mux_uv_edge_update_timer(&client->edge);
 }
 
+static void count(struct client *client, enum guest_count what, uint64_t n)
+{
+    client->guest->counts[what].value += n;
+}
+
 /* ── Opening the session ── */
 
 static int begin_session(struct client *client)
@@ -49,6 +54,7 @@ static int begin_session(struct client *client)
         .client_process = mux_text(client->process),
         .guest_name = mux_text(guest->name),
     };
+    count(client, COUNT_SESSIONS, 1);
     client_set_state(client, CLIENT_SERVING);
     mux_session_init_near(&client->edge.session, &mux_uv_edge_session_ops, &guest->session_config, token,
                           now_ms(client));
@@ -75,6 +81,7 @@ static void send_copy(struct client *client, const uint8_t *data, size_t len)
 
 static void not_amqp(struct client *client)
 {
+    count(client, COUNT_NOT_AMQP, 1);
     log_info(client->object, "not AMQP", LOG_TEXT("got", (const char *)client->header, client->header_len));
     mux_uv_edge_insert(&client->edge, amqp_protocol_header_0_9_1, AMQP_PROTOCOL_HEADER_SIZE);
     client_close_when_written(client);
@@ -198,11 +205,16 @@ static void edge_on_session_closed(struct mux_uv_edge *edge, enum mux_code code,
            LOG_STR("reason", code == MUX_OK ? NULL : text), LOG_UINT("from_client", edge->session.send.end),
            LOG_UINT("to_client", edge->session.recv.consumed),
            LOG_UINT("resumes", edge->session.counters.resumes));
+    count(client, COUNT_DETACHES, edge->session.counters.detaches);
+    count(client, COUNT_RESUMES, edge->session.counters.resumes);
+    count(client, COUNT_REPLAYED_BYTES, edge->session.counters.replayed_bytes);
     uplink_stop(&client->uplink, !edge->session.end_heard);
-    if (edge->local != MUX_UV_LOCAL_OPEN || code == MUX_OK)
+    if (edge->local != MUX_UV_LOCAL_OPEN || code == MUX_OK) {
         client_close(client);
-    else
-        client_refuse(client, text);
+        return;
+    }
+    count(client, COUNT_REFUSALS, 1);
+    client_refuse(client, text);
 }
 
 static void edge_on_closed(struct mux_uv_edge *edge)

@@ -39,6 +39,9 @@ static const struct config_setting settings[] = {
                     .min = 100, .max = 3600000, .help = "how often an idle session is checked end to end"),
     CONFIG_DURATION(struct guest_config, ping_timeout_ms, .name = "ping-timeout", .initial = "10s",
                     .min = 100, .max = 3600000, .help = "how long a check may remain without an answer"),
+    CONFIG_DURATION(struct guest_config, totals_interval_ms, .name = "totals-interval", .initial = "60s",
+                    .max = 86400000,
+                    .help = "how often the counters are logged, when they changed; 0: only at the end"),
     SERVICE_SETTINGS(struct guest_config, service),
     CONFIG_END,
 };

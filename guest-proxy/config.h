@@ -22,6 +22,7 @@ struct guest_config {
     size_t window_bytes;
     uint64_t connect_timeout_ms;
     uint64_t handshake_timeout_ms;
+    uint64_t totals_interval_ms;
     uint64_t ping_interval_ms;
     uint64_t ping_timeout_ms;
     struct guest_service_config *services;

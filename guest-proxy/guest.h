@@ -7,6 +7,7 @@
 #include "guest-proxy/gate.h"
 #include "mux/session.h"
 #include "mux/uv/loop.h"
+#include "service/totals.h"
 #include "vmci/transport.h"
 
 #include <sys/queue.h>
@@ -16,6 +17,17 @@ struct listener;
 
 TAILQ_HEAD(client_list, client);
 TAILQ_HEAD(listener_list, listener);
+
+/* What is counted; main.c names the rows. */
+enum guest_count {
+    COUNT_SESSIONS,
+    COUNT_DETACHES,
+    COUNT_RESUMES,
+    COUNT_REPLAYED_BYTES,
+    COUNT_REFUSALS,
+    COUNT_NOT_AMQP,
+    COUNT_END,
+};
 
 struct guest {
     struct guest_config config;
@@ -29,6 +41,8 @@ struct guest {
     struct gate gate;
     struct client_list clients;
     struct listener_list listeners;
+    struct total counts[COUNT_END + 1]; /* by enum guest_count */
+    struct totals totals;
     bool draining;
     char name[64]; /* of this machine */
 };

@@ -5,6 +5,7 @@
 #include "service/log.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
@@ -38,11 +39,19 @@ static void on_end(void *ctx)
     listeners_close(guest);
     TAILQ_FOREACH (client, &guest->clients, entry)
         client_close(client);
+    totals_log(&guest->totals);
+    totals_close(&guest->totals);
     gate_close(&guest->gate);
     mux_uv_loop_close(&guest->mux_loop);
 }
 
 static const struct service_hooks hooks = {.drain = on_drain, .end = on_end};
+
+static const struct total counts[COUNT_END + 1] = {
+    [COUNT_SESSIONS] = {.name = "sessions"}, [COUNT_DETACHES] = {.name = "detaches"},
+    [COUNT_RESUMES] = {.name = "resumes"},   [COUNT_REPLAYED_BYTES] = {.name = "replayed_bytes"},
+    [COUNT_REFUSALS] = {.name = "refusals"}, [COUNT_NOT_AMQP] = {.name = "not_amqp"},
+};
 
 static int prepare(struct guest *guest)
 {
@@ -52,6 +61,8 @@ static int prepare(struct guest *guest)
 
     TAILQ_INIT(&guest->clients);
     gate_init(&guest->gate, &guest->loop);
+    memcpy(guest->counts, counts, sizeof(counts));
+    totals_init(&guest->totals, &guest->loop, guest->counts, config->totals_interval_ms);
     TAILQ_INIT(&guest->listeners);
     if (vmci_endpoint_parse(&guest->host, config->host, why, sizeof(why)) < 0) {
         log_error(NULL, "bad host", LOG_STR("reason", why)); /* the settings were checked: never */

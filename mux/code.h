@@ -13,7 +13,7 @@
     X(3, REFUSED, "refused by policy")                                                                       \
     X(4, SESSION_LIMIT, "session limit reached")                                                             \
     X(5, BROKER_UNREACHABLE, "broker unreachable")                                                           \
-    X(6, UNKNOWN_SESSION, "unknown session")                                                                 \
+    X(6, UNKNOWN_SESSION, "session unknown to the far edge: it was restarted, or the session expired")       \
     X(7, SESSION_EXPIRED, "session expired while detached")                                                  \
     X(8, TRY_LATER, "try later")                                                                             \
     X(9, OFFSET_RANGE, "offset out of range")                                                                \

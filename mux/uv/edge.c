@@ -137,6 +137,11 @@ void mux_uv_edge_drop_held(struct mux_uv_edge *edge)
     mux_bytes_clear(&edge->held);
 }
 
+size_t mux_uv_edge_queued(const struct mux_uv_edge *edge)
+{
+    return edge->out.len + edge->held.len;
+}
+
 bool mux_uv_edge_drained(const struct mux_uv_edge *edge)
 {
     return edge->out.len == 0;

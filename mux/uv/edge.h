@@ -106,6 +106,9 @@ int mux_uv_edge_insert(struct mux_uv_edge *edge, const uint8_t *data, size_t len
 /* Forget the held tail of a frame that will never be complete. */
 void mux_uv_edge_drop_held(struct mux_uv_edge *edge);
 
+/* Bytes that wait to be written to the local socket, those of incomplete frames among them. */
+size_t mux_uv_edge_queued(const struct mux_uv_edge *edge);
+
 /* Is there nothing left to be written to the local socket? */
 bool mux_uv_edge_drained(const struct mux_uv_edge *edge);
 

@@ -13,12 +13,14 @@
 
 #define NS_PER_MS 1000000L
 
-/* Takes the owner's identity for access to files, of this thread only. Neither call reports failure: without
- * the right to change, we stay who we are and the kernel judges us as such. */
-static void act_as_owner(const struct vmci_folder *folder)
+/* Takes the owner's identity for access to files, of this thread only. 0; -EPERM when we may not, and then
+ * nothing is to be tried either: what we make would be ours, and have to be removed again. setfsuid() does
+ * not report failure, but tells what was before. */
+static int act_as_owner(const struct vmci_folder *folder)
 {
     (void)setfsgid(folder->gid);
     (void)setfsuid(folder->uid);
+    return (uid_t)setfsuid((uid_t)-1) == folder->uid ? 0 : -EPERM;
 }
 
 static void act_as_ourselves(void)
@@ -81,20 +83,20 @@ static bool name_is_socket(const struct vmci_folder *folder, const char *name)
 
 static int name_bind(const struct vmci_folder *folder, int fd, const struct sockaddr_un *address)
 {
-    int rc;
+    int rc = act_as_owner(folder);
 
-    act_as_owner(folder);
-    rc = bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 ? -errno : 0;
+    if (rc == 0 && bind(fd, (const struct sockaddr *)address, sizeof(*address)) < 0)
+        rc = -errno;
     act_as_ourselves();
     return rc;
 }
 
 static int name_remove(const struct vmci_folder *folder, const char *name)
 {
-    int rc;
+    int rc = act_as_owner(folder);
 
-    act_as_owner(folder);
-    rc = unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+    if (rc == 0 && unlinkat(folder->fd, name, 0) < 0 && errno != ENOENT)
+        rc = -errno;
     act_as_ourselves();
     return rc;
 }
@@ -116,20 +118,18 @@ static int name_bind_over_dead(const struct vmci_folder *folder, int fd, const c
     return rc;
 }
 
-/* What bind() left: the right owner, the wanted mode whatever the umask took from it. */
+/* What bind() left, with the wanted mode whatever the umask took from it. */
 static int name_finish(const struct vmci_folder *folder, const char *name, mode_t mode,
                        struct vmci_name *held)
 {
     struct stat st;
-    int rc = 0;
+    int rc;
 
     if (fstatat(folder->fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     *held = (struct vmci_name){.dev = st.st_dev, .ino = st.st_ino};
-    if (st.st_uid != folder->uid)
-        return -EPERM;
-    act_as_owner(folder);
-    if (fchmodat(folder->fd, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
+    rc = act_as_owner(folder);
+    if (rc == 0 && fchmodat(folder->fd, name, mode, AT_SYMLINK_NOFOLLOW) < 0)
         rc = -errno;
     act_as_ourselves();
     return rc;

@@ -47,7 +47,7 @@ struct vmci_name {
 int vmci_folder_address(const struct vmci_folder *folder, const char *name, struct sockaddr_un *address);
 
 /* Binds fd to the name, with that mode (the umask plays no part). 0 and *held filled; -EADDRINUSE: somebody
- * alive has it; -EPERM: the file would not be the folder's uid's, as we may not act for that user; other
+ * alive has it; -EPERM: we may not act for the folder's uid (nothing was tried); other
  * -errno of bind(). */
 int vmci_folder_bind(const struct vmci_folder *folder, int fd, const char *name, mode_t mode,
                      struct vmci_name *held);

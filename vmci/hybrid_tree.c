@@ -230,17 +230,19 @@ static void dir_look(struct hybrid *h, struct hybrid_dir *dir)
         dir->trouble = 0;
 }
 
-/* Some names are not in the glob, but ours beside one that is: FILE_PORT, that somebody may have removed. */
+/* A name that is not in the glob, but ours beside one that is: FILE_PORT. Somebody may have removed it, or at
+ * last given it up. When it was our own failure that left a trace there, the event must not make us try again
+ * at once. */
 static void check_port_file(struct hybrid *h, struct hybrid_dir *dir, const char *name)
 {
     struct hybrid_vm *vm;
 
     TAILQ_FOREACH (vm, &h->vms, entry) {
-        if (vm->dir == dir && strcmp(vm->port_file, name) == 0) {
-            hybrid_vm_check(h, dir, vm->file);
-            return;
-        }
+        if (vm->dir == dir && strcmp(vm->port_file, name) == 0)
+            break;
     }
+    if (vm && (vm->fd >= 0 || vm->trouble == -EADDRINUSE))
+        hybrid_vm_check(h, dir, vm->file);
 }
 
 static void handle_event(struct hybrid *h, const struct inotify_event *event)

@@ -419,6 +419,7 @@ static void test_lost_events_lose_nothing(void **state)
 {
     struct host *host = *state;
     const int gone = start_vm(host, "vms/101");
+    const int moved = start_vm(host, "vms/103");
     const char *noise = in(host, "vms/noise");
     int limit = 0;
     int late;
@@ -436,10 +437,13 @@ static void test_lost_events_lose_nothing(void **state)
     }
     late = start_vm(host, "vms/102");
     assert_int_equal(unlink(in(host, "vms/101/v.sock")), 0);
+    assert_int_equal(rename(in(host, "vms/103"), in(host, "moved")), 0);
     look(host);
-    assert_int_equal(host->reports.count[VMCI_REPORT_VM_VANISHED], 1);
+    assert_int_equal(host->reports.count[VMCI_REPORT_VM_VANISHED], 2);
+    assert_int_equal(scratch_count(in(host, "moved")), 1);
     assert_served(host, "vms/102/v.sock_5672", "102", 102);
     (void)close(gone);
+    (void)close(moved);
     (void)close(late);
 }
 

@@ -13,9 +13,11 @@
 #include <sys/queue.h>
 
 struct client;
+struct guest_stream;
 struct listener;
 
 TAILQ_HEAD(client_list, client);
+TAILQ_HEAD(guest_stream_list, guest_stream);
 TAILQ_HEAD(listener_list, listener);
 
 /* What is counted; main.c names the rows. */
@@ -40,6 +42,7 @@ struct guest {
     struct mux_session_config session_config;
     struct gate gate;
     struct client_list clients;
+    struct guest_stream_list streams; /* also those that no client wants any more */
     struct listener_list listeners;
     struct total counts[COUNT_END + 1]; /* by enum guest_count */
     struct totals totals;

@@ -2,6 +2,7 @@
 #include "guest-proxy/client.h"
 #include "guest-proxy/guest.h"
 #include "guest-proxy/listeners.h"
+#include "guest-proxy/uplink.h"
 #include "service/log.h"
 
 #include <stdio.h>
@@ -39,6 +40,7 @@ static void on_end(void *ctx)
     listeners_close(guest);
     TAILQ_FOREACH (client, &guest->clients, entry)
         client_close(client);
+    uplink_close_streams(guest);
     totals_log(&guest->totals);
     totals_close(&guest->totals);
     gate_close(&guest->gate);
@@ -60,6 +62,7 @@ static int prepare(struct guest *guest)
     uint64_t instance;
 
     TAILQ_INIT(&guest->clients);
+    TAILQ_INIT(&guest->streams);
     gate_init(&guest->gate, &guest->loop);
     memcpy(guest->counts, counts, sizeof(counts));
     totals_init(&guest->totals, &guest->loop, guest->counts, config->totals_interval_ms);

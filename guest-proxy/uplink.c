@@ -13,6 +13,8 @@
 /* A vsock stream. It outlives its uplink's interest while it lingers and closes. */
 struct guest_stream {
     struct mux_uv_link link;
+    TAILQ_ENTRY(guest_stream) entry;
+    struct guest *guest;
     struct uplink *uplink; /* NULL: abandoned */
 };
 
@@ -33,7 +35,10 @@ static void stream_on_down(struct mux_uv_link *link, enum mux_code code, const c
 
 static void stream_on_closed(struct mux_uv_link *link)
 {
-    free(stream_of(link));
+    struct guest_stream *stream = stream_of(link);
+
+    TAILQ_REMOVE(&stream->guest->streams, stream, entry);
+    free(stream);
 }
 
 static void stream_on_open(struct mux_link *link, uint32_t number, const struct mux_open *open, uint64_t now)
@@ -95,6 +100,8 @@ static void on_dialed(void *ctx, int fd, const char *text)
         again(uplink, "out of memory");
         return;
     }
+    stream->guest = guest;
+    TAILQ_INSERT_TAIL(&guest->streams, stream, entry);
     stream->uplink = uplink;
     uplink->stream = stream;
     uplink->state = UPLINK_OPENING;
@@ -154,4 +161,12 @@ void uplink_stop(struct uplink *uplink, bool politely)
     dial_cancel(uplink->dial);
     uplink->dial = NULL;
     abandon(uplink, politely);
+}
+
+void uplink_close_streams(struct guest *guest)
+{
+    struct guest_stream *stream;
+
+    TAILQ_FOREACH (stream, &guest->streams, entry)
+        mux_uv_link_close(&stream->link, MUX_SHUTTING_DOWN, "guest-proxy is shutting down");
 }

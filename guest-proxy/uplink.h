@@ -50,4 +50,7 @@ void uplink_lost(struct uplink *uplink, const char *reason);
 /* The session is over. `politely`: its last frame may still be on the way. Idempotent. */
 void uplink_stop(struct uplink *uplink, bool politely);
 
+/* Close all guest streams at once, those among them that linger after their session's end. */
+void uplink_close_streams(struct guest *guest);
+
 #endif

@@ -106,7 +106,8 @@ static void dir_watch(struct hybrid *h, struct hybrid_dir *dir)
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", dir->fd);
     wd = inotify_add_watch(h->inotify, path, WATCH_MASK);
     if (wd < 0)
-        dir_trouble(h, dir, -errno, "can't be watched");
+        dir_trouble(h, dir, -errno,
+                    errno == ENOSPC ? "fs.inotify.max_user_watches is too low" : "can't be watched");
     else if (find_watch(h, wd))
         dir_trouble(h, dir, -EEXIST, "is another folder under a second name");
     else
@@ -139,8 +140,8 @@ static struct hybrid_dir *dir_add(struct hybrid *h, struct hybrid_dir *parent, c
 static int dir_open(const struct hybrid *h, const struct hybrid_dir *parent, const char *name,
                     struct stat *st)
 {
-    const int follow = parent->level < h->glob.first_wild ? 0 : O_NOFOLLOW;
-    const int fd = openat(parent->fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | follow);
+    const int nofollow = parent->level < h->glob.first_wild ? 0 : O_NOFOLLOW;
+    const int fd = openat(parent->fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC | nofollow);
 
     if (fd < 0)
         return -errno;

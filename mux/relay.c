@@ -149,8 +149,10 @@ static int on_data(struct mux_relay_side *to, const struct mux_frame *frame, str
     size_t skip;
     int rc;
 
-    if (frame->u.data.offset > next || end < frame->u.data.offset || (to->fin != MUX_FIN_NONE && end > next))
-        return -MUX_OFFSET_RANGE;
+    if (frame->u.data.offset > next || end < frame->u.data.offset)
+        return -MUX_OFFSET_RANGE; /* a gap */
+    if ((to->fin != MUX_FIN_NONE && end > next) || (frame->u.data.fin && end < next))
+        return -MUX_OFFSET_RANGE; /* past its end, or an end before what was sent */
     if (end > to->limit)
         return -MUX_CREDIT_EXCEEDED;
     skip = next - frame->u.data.offset < frame->u.data.len ? (size_t)(next - frame->u.data.offset)
@@ -200,13 +202,22 @@ static int on_open_ok(struct mux_relay *relay, const struct mux_open_ok *ok)
     return 0;
 }
 
-/* Everything but RESET and DETACH. 0 or a negative code: what is wrong with it. */
+/* Before OPEN_OK the far edge says nothing else, and the guest sends no DATA but the early data of a new
+ * session. */
+static bool too_early(const struct mux_relay *relay, const struct mux_relay_side *from, uint8_t type)
+{
+    if (relay->state != MUX_RELAY_OPENING)
+        return false;
+    return from == &relay->link ? type != MUX_OPEN_OK : type == MUX_DATA && relay->link.limit == 0;
+}
+
+/* Everything but RESET, and DETACH by the far edge. 0 or a negative code: what is wrong with it. */
 static int pass_frame(struct mux_relay *relay, struct mux_relay_side *from, struct mux_relay_side *to,
                       const struct mux_frame *frame, struct mux_chunk *chunk)
 {
     int rc = 0;
 
-    if (from == &relay->link && relay->state == MUX_RELAY_OPENING && frame->type != MUX_OPEN_OK)
+    if (too_early(relay, from, frame->type))
         return -MUX_PROTOCOL_ERROR;
     switch (frame->type) {
     case MUX_DATA: return on_data(to, frame, chunk);
@@ -253,8 +264,8 @@ static void on_frame(struct mux_attachment *attachment, const struct mux_frame *
         on_reset(relay, from, to, &frame->u.reset);
         return;
     }
-    if (frame->type == MUX_DETACH) {
-        decide_end(relay, MUX_RELAY_BROKEN, MUX_TRY_LATER, "detached", from == &relay->guest);
+    if (frame->type == MUX_DETACH && from == &relay->link) {
+        decide_end(relay, MUX_RELAY_BROKEN, MUX_TRY_LATER, "detached", false);
         closed(relay);
         return;
     }

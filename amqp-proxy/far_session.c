@@ -257,8 +257,7 @@ static enum mux_code create(struct amqp_proxy *proxy, struct mux_link *link, uin
         mux_uv_edge_close(&far->edge);
         return MUX_NO_MEMORY;
     }
-    log_info(far->object, "session opens",
-             LOG_TEXT("service", open->attributes.service.data, open->attributes.service.len),
+    log_info(far->object, "session opens", LOG_STR("service", far->is_amqp ? "amqp" : service->name),
              LOG_TEXT("client", open->attributes.client_address.data, open->attributes.client_address.len));
     mux_session_accept(&far->edge.session, link, number, open, uv_now(&proxy->loop));
     if (broker_dial_start(&far->dial, &proxy->loop, service, proxy->config.broker_timeout_ms, on_dialed) < 0)

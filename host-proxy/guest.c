@@ -172,6 +172,7 @@ static void on_open(struct mux_link *link, uint32_t number, const struct mux_ope
     struct guest *guest = guest_of(link);
     struct host *host = guest->host;
     struct mux_link *upstream = tunnel_link(&host->tunnel);
+    struct mux_text service = open->attributes.service.len > 0 ? open->attributes.service : mux_text("amqp");
     struct mux_open onward = *open;
     struct relayed *relayed;
     char reason[128];
@@ -201,8 +202,7 @@ static void on_open(struct mux_link *link, uint32_t number, const struct mux_ope
     snprintf(relayed->object, sizeof(relayed->object), "%s session=%02x%02x%02x%02x", guest->object,
              open->token[0], open->token[1], open->token[2], open->token[3]);
     log_info(relayed->object, open->resume ? "session resumes" : "session opens",
-             LOG_UINT("attempt", open->attempt),
-             LOG_TEXT("service", open->attributes.service.data, open->attributes.service.len),
+             LOG_UINT("attempt", open->attempt), LOG_TEXT("service", service.data, service.len),
              LOG_TEXT("client", open->attributes.client_address.data, open->attributes.client_address.len));
 }
 

@@ -81,7 +81,7 @@ enum mux_attr_type {
 };
 
 struct mux_attributes {
-    struct mux_text service;
+    struct mux_text service; /* empty: AMQP */
     struct mux_text client_address;
     struct mux_text client_process;
     struct mux_text guest_name;

@@ -22,7 +22,8 @@ struct mux_registry {
 void mux_registry_init(struct mux_registry *registry);
 void mux_registry_deinit(struct mux_registry *registry);
 
-/* Add a session under its token, which is not known yet. 0 or -MUX_NO_MEMORY. */
+/* Add a session under its token, which no session has now; an end remembered for it is forgotten. 0 or
+ * -MUX_NO_MEMORY. */
 int mux_registry_add(struct mux_registry *registry, struct mux_session *session);
 
 /*

@@ -70,6 +70,7 @@ static void attached(struct mux_session *session, uint64_t now)
         session->counters.resumes++;
     mux_session_set_state(session, MUX_SESSION_ATTACHED);
     mux_session_want_data(session);
+    mux_session_acknowledge(session, now); /* of what was delivered since OPEN was said */
     session->ops->on_attached(session);
     session->ops->on_space(session);
     session->ops->on_timer(session);
@@ -85,7 +86,8 @@ static int replay_from(struct mux_session *session, uint64_t received, uint64_t 
         return rc;
     if (max_data > session->send.limit)
         session->send.limit = max_data;
-    session->replay_until = sent;
+    if (sent > session->replay_until)
+        session->replay_until = sent; /* a replay cut short is still one */
     return 0;
 }
 
@@ -137,12 +139,18 @@ int mux_session_accept(struct mux_session *session, struct mux_link *link, uint3
     return 0;
 }
 
+/* What a resume that comes after the end is told. */
+static enum mux_code verdict(const struct mux_session *session)
+{
+    return session->end_code != MUX_OK ? session->end_code : MUX_UNKNOWN_SESSION;
+}
+
 enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *link, uint32_t number,
                                  const struct mux_open *open, uint64_t now)
 {
     assert(session->edge == MUX_EDGE_FAR);
     if (session->state >= MUX_SESSION_CLOSING)
-        return session->end_code != MUX_OK ? session->end_code : MUX_UNKNOWN_SESSION;
+        return verdict(session);
     if (open->attempt <= session->attempt)
         return MUX_STALE_ATTEMPT;
     if (replay_from(session, open->received_offset, open->max_data) < 0)
@@ -155,6 +163,8 @@ enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *l
         mux_link_remove(&session->attachment);
         mux_link_refuse(old, old_number, MUX_STALE_ATTEMPT, mux_code_text(MUX_STALE_ATTEMPT));
         mux_session_on_lost(session, MUX_STALE_ATTEMPT, mux_code_text(MUX_STALE_ATTEMPT), now);
+        if (session->state != MUX_SESSION_DETACHED)
+            return verdict(session); /* the owner ended it when it heard that */
     }
     if (answer(session, link, number, open) < 0)
         return MUX_TRY_LATER;

@@ -197,8 +197,7 @@ static void queue_ack(struct mux_session *session)
     mux_link_want_control(&session->attachment);
 }
 
-/* See to it that the peer hears of what was received and what it may send. */
-static void acknowledge(struct mux_session *session, uint64_t now)
+void mux_session_acknowledge(struct mux_session *session, uint64_t now)
 {
     if (session->state != MUX_SESSION_ATTACHED || !mux_recv_state_untold(&session->recv))
         return;
@@ -215,7 +214,7 @@ void mux_session_consume(struct mux_session *session, size_t n, uint64_t now)
     if (session->state >= MUX_SESSION_CLOSING)
         return;
     mux_recv_state_consume(&session->recv, n);
-    acknowledge(session, now);
+    mux_session_acknowledge(session, now);
     mux_session_end_when_due(session, now);
 }
 
@@ -244,7 +243,7 @@ static int on_data(struct mux_session *session, const struct mux_frame *frame, s
     }
     if (session->recv.fin && !had_fin && session->state == MUX_SESSION_ATTACHED)
         session->ops->on_fin(session);
-    acknowledge(session, now);
+    mux_session_acknowledge(session, now);
     return 0;
 }
 

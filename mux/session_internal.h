@@ -35,6 +35,9 @@ static inline bool mux_session_may_send(const struct mux_session *session)
 /* Ask the link for a turn when there is something to send. */
 void mux_session_want_data(struct mux_session *session);
 
+/* See to it that the peer hears, now or soon, of what was received and what it may send. */
+void mux_session_acknowledge(struct mux_session *session, uint64_t now);
+
 /* resume.c: the transport's side of things. */
 int mux_session_on_open_ok(struct mux_session *session, const struct mux_open_ok *ok, uint64_t now);
 void mux_session_on_reset(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now);

@@ -53,6 +53,8 @@ static void on_detached(struct mux_session *session, enum mux_code code, const c
     struct kit_app *app = kit_app_of(session);
 
     app->detached++;
+    if (app->reset_when_detached)
+        mux_session_reset(session, MUX_KILLED, NULL, app->now_ms);
     if (app->ops->on_detached != NULL)
         app->ops->on_detached(app, code, reason);
 }

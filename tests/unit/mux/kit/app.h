@@ -53,9 +53,10 @@ struct kit_app {
     uint64_t next_take_ms;
     unsigned attached;
     unsigned detached;
-    bool ended;     /* its finale was given */
-    bool fin_heard; /* the peer's direction ended */
-    bool closed;    /* on_closed came */
+    bool ended;               /* its finale was given */
+    bool reset_when_detached; /* with MUX_KILLED, from inside on_detached */
+    bool fin_heard;           /* the peer's direction ended */
+    bool closed;              /* on_closed came */
     enum mux_code code;
     char reason[128];
 };

@@ -183,16 +183,22 @@ static void hear(struct kit_peer *peer, const uint8_t *data, size_t len)
 
 size_t kit_peer_listen(struct kit_peer *peer, uint64_t now)
 {
+    static uint8_t heard[MUX_BATCH_BYTES + MUX_BATCH_AREA]; /* in one piece, so that DATA frames are */
     size_t total = 0;
 
     while (mux_link_output(peer->link, &peer->batch, now)) {
-        total += peer->batch.bytes;
+        size_t n = 0;
+
+        KIT_CHECK(peer->batch.bytes <= sizeof(heard), "a batch of %zu bytes", peer->batch.bytes);
         while (peer->batch.bytes > 0) {
             const struct iovec *iov = &peer->batch.iov[peer->batch.first];
 
-            hear(peer, iov->iov_base, iov->iov_len);
+            memcpy(heard + n, iov->iov_base, iov->iov_len);
+            n += iov->iov_len;
             mux_batch_written(&peer->batch, iov->iov_len);
         }
+        hear(peer, heard, n);
+        total += n;
     }
     return total;
 }

@@ -10,7 +10,7 @@
 
 #define KIT_PEER_FRAMES 256u
 
-/* One frame the link has said; DATA in the pieces that its reader gives. */
+/* One frame the link has said. */
 struct kit_frame {
     uint8_t type;
     uint32_t session;

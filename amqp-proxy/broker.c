@@ -33,7 +33,7 @@ struct broker_service *broker_service_find(struct broker_set *set, struct mux_te
 {
     for (size_t i = 0; i < set->count; i++)
         if (strlen(set->services[i].name) == name.len &&
-            memcmp(set->services[i].name, name.data, name.len) == 0)
+            (name.len == 0 || memcmp(set->services[i].name, name.data, name.len) == 0))
             return &set->services[i];
     return NULL;
 }

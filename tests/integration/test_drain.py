@@ -27,10 +27,9 @@ class Drain(IntegrationTest):
         return Chain(cls.workspace, [Endpoint(cls.node.host, cls.node.port)], [101], LIMIT, LIMIT, LIMIT)
 
     def setUp(self):
+        self.chain.host_args = list(LIMIT)
         self.chain.start()
-
-    def tearDown(self):
-        self.chain.stop()
+        self.addCleanup(self.chain.stop)  # after the clients that a test opens
 
     def daemon(self, name: str) -> Process:
         return {"guest": self.chain.guests[101].process, "host": self.chain.host, "amqp": self.chain.amqp}[name]
@@ -51,7 +50,21 @@ class Drain(IntegrationTest):
         self.ends_in_order("guest")
 
     def test_host_proxy(self):
+        self.daemon("host").terminate()
+        self.chain.host_args = [*LIMIT, "--on-stop", "close"]
+        self.chain.start_host()
         self.ends_in_order("host")
+
+    def test_host_proxy_hands_over(self):
+        """Unless told otherwise it leaves its sessions to the host-proxy that comes after it: their clients
+        notice nothing."""
+        client = self.channel(101, confirm=True)
+        queue = client.queue_declare("", exclusive=True).method.queue
+        for n in range(3):
+            self.assertEqual(self.daemon("host").terminate(), 0)
+            self.chain.start_host()
+            client.basic_publish("", queue, b"%d" % n, mandatory=True)
+            self.assertEqual(client.basic_get(queue, auto_ack=True)[2], b"%d" % n)
 
     def test_amqp_proxy(self):
         self.ends_in_order("amqp")

@@ -95,12 +95,13 @@ class Limits(Refusal):
 
     def test_per_guest_and_in_all(self):
         first, _second = self.fill(101, 3), self.fill(102, 2)
-        self.assertIn("session limit reached", self.refused(101))
-        self.assertIn("session limit reached", self.refused(102))
-        self.chain.host.wait_log(r"(?i)limit")
+        self.assertIn("this guest has 3 sessions already", self.refused(101))
+        self.assertIn("this host has 5 sessions already", self.refused(102))
+        self.chain.host.wait_log(r"guest=101.*limit")
+        self.chain.host.wait_log(r"guest=102.*limit")
         first[0].close()  # makes room for one, which the other guest takes
         third = wait_until(self.one_more, what="the place of a closed session is free again")
-        self.assertIn("session limit reached", self.refused(101))
+        self.assertIn("this host has 5 sessions already", self.refused(101))
         third.close()
 
     def one_more(self):

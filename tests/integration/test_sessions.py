@@ -5,6 +5,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pika
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.case import IntegrationTest, main
 from harness.chain import Chain
@@ -42,7 +44,7 @@ class Sessions(IntegrationTest):
         def work(guest: int) -> None:
             try:
                 for _ in range(25):
-                    connection = self.make_connection(guest)
+                    connection = pika.BlockingConnection(self.parameters(guest))
                     channel = connection.channel()
                     queue = channel.queue_declare("", exclusive=True).method.queue
                     channel.basic_publish("", queue, b"x")

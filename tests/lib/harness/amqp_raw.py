@@ -51,6 +51,12 @@ def long_string(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
 
 
+def plain_start_ok(user: str = "guest", password: str = "guest") -> bytes:
+    """Connection.Start-Ok without client properties."""
+    response = f"\0{user}\0{password}".encode()
+    return method(START_OK, long_string(b"") + short_string("PLAIN") + long_string(response) + short_string("en_US"))
+
+
 class RawClient:
     """A client connection, frame by frame. Reading past the peer's end gives None."""
 
@@ -108,11 +114,8 @@ class RawClient:
         self.send(HEADER)
         return self.expect(START)
 
-    def start_ok(self, user: str = "guest", password: str = "guest", properties: bytes = b"") -> None:
-        """Answers Start with PLAIN credentials and an already encoded table of client properties."""
-        response = f"\0{user}\0{password}".encode()
-        self.send(method(START_OK, long_string(properties) + short_string("PLAIN") + long_string(response)
-                         + short_string("en_US")))
+    def start_ok(self, user: str = "guest", password: str = "guest") -> None:
+        self.send(plain_start_ok(user, password))
 
     def open(self, vhost: str, heartbeat: int = 0) -> None:
         """The whole handshake."""

@@ -9,7 +9,7 @@ import unittest
 
 import pika
 
-from .chain import Chain, Direct, Endpoint, mode
+from .chain import Chain, Direct, Endpoint, check_programs, mode
 from .rabbitmq import Broker, NodeRef, shared_node
 from .workspace import Workspace, end_on_signals
 
@@ -51,6 +51,7 @@ class IntegrationTest(unittest.TestCase):
     def setUpClass(cls) -> None:
         if cls.tunnel_only and mode() == Direct.mode:
             raise unittest.SkipTest("is about the daemons")
+        check_programs()
         cls.workspace = Workspace()
         cls.addClassCleanup(cls.workspace.close)
         cls.failed = False

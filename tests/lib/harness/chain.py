@@ -47,6 +47,7 @@ class Guest:
         self.cid = cid
         self.endpoint = Endpoint("127.0.0.1", free_port())
         self.unix = folder / f"guest-{cid}.sock"
+        self.fabric: Path = None  # another than the chain's, for a test that stands between
         self.process: Process = None
 
 
@@ -61,6 +62,7 @@ class Chain:
         self.brokers = list(brokers)
         self.fabric = workspace.path / "fabric"
         self.link = Endpoint("127.0.0.1", free_port())
+        self.upstream = self.link  # where host-proxy connects: another for a test that stands between
         self.guests = {cid: Guest(cid, workspace.path) for cid in guests}
         self.amqp_args, self.host_args, self.guest_args = list(amqp_args), list(host_args), list(guest_args)
         self.amqp: Process = None
@@ -95,7 +97,7 @@ class Chain:
         self.fabric.mkdir(exist_ok=True)
         self.host = self._serve("host-proxy", [
             program("host-proxy"), "--guests", f"embedded:{GUEST_PORT}", "--fabric", self.fabric,
-            "--upstream", f"tunnel://{self.link.host}:{self.link.port}", *self.host_args], limits)
+            "--upstream", f"tunnel://{self.upstream.host}:{self.upstream.port}", *self.host_args], limits)
         return self.host
 
     def start_guest(self, cid: int, limits: Sequence[str] = ()) -> Process:
@@ -103,7 +105,7 @@ class Chain:
         guest.process = self._serve(f"guest-proxy-{cid}", [
             program("guest-proxy"), "--listen", f"{guest.endpoint.host}:{guest.endpoint.port}",
             "--listen", f"unix:{guest.unix}", "--host", f"embedded:{HOST_CID}:{GUEST_PORT}",
-            "--cid", cid, "--fabric", self.fabric, *self.guest_args], limits)
+            "--cid", cid, "--fabric", guest.fabric or self.fabric, *self.guest_args], limits)
         return guest.process
 
     def _serve(self, name: str, argv: Sequence, limits: Sequence[str] = ()) -> Process:
@@ -130,3 +132,10 @@ def mode() -> str:
     if chosen not in (Chain.mode, Direct.mode):
         raise ValueError(f"AMQPVSOCK_MODE={chosen}: tunnel or direct")
     return chosen
+
+
+def check_programs() -> None:
+    """Raises MissingProgram when a daemon that the mode needs is not built: better now than after the broker's start."""
+    if mode() != Direct.mode:
+        for name in ("guest-proxy", "host-proxy", "amqp-proxy"):
+            program(name)

@@ -22,8 +22,9 @@ class Process:
     """
 
     def __init__(self, name: str, argv: Sequence, log: Path, env: Optional[Mapping[str, str]] = None,
-                 limits: Sequence[str] = ()):
-        """Starts argv. `limits` are arguments for prlimit(1), as `--nofile=40`."""
+                 limits: Sequence[str] = (), talks: bool = False):
+        """Starts argv. `limits` are arguments for prlimit(1), as `--nofile=40`. With `talks` its standard
+        input and output are pipes, child.stdin and child.stdout, and only errors go to the log."""
         self.name = name
         self.log = log
         command = ["setpriv", "--pdeathsig", "KILL"]
@@ -31,8 +32,9 @@ class Process:
             command += ["prlimit", *limits]
         self.argv = [str(word) for word in argv]
         with open(log, "ab") as out:
-            self.child = subprocess.Popen(command + self.argv, stdin=subprocess.DEVNULL, stdout=out,
-                                          stderr=subprocess.STDOUT, env=env, start_new_session=True)
+            self.child = subprocess.Popen(command + self.argv, stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                                          stdout=subprocess.PIPE if talks else out, stderr=out, env=env,
+                                          start_new_session=True)
 
     @property
     def pid(self) -> int:

@@ -46,8 +46,9 @@ def attribute(kind: int, value: bytes) -> bytes:
     return struct.pack(">HH", kind, len(value)) + value
 
 
-def open_session(session: int, service: bytes = b"amqp", attempt: int = 1, token: Optional[bytes] = None,
+def open_session(session: int, service: bytes = b"", attempt: int = 1, token: Optional[bytes] = None,
                  max_data: int = 1 << 19, received: int = 0, flags: int = 0) -> bytes:
+    """OPEN; no service name stands for AMQP."""
     head = (token or secrets.token_bytes(16)) + struct.pack(">IQQ", attempt, received, max_data)
     return frame(OPEN, session, head + attribute(1, service), flags)
 

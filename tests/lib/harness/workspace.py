@@ -62,12 +62,13 @@ class Workspace:
         else:
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def start(self, name: str, argv: Sequence, env: Optional[dict] = None, limits: Sequence[str] = ()) -> Process:
+    def start(self, name: str, argv: Sequence, env: Optional[dict] = None, limits: Sequence[str] = (),
+              talks: bool = False) -> Process:
         """Starts a process with a log of its own, `logs/NAME.log`; a restart appends to it."""
         logs = self.path / "logs"
         logs.mkdir(exist_ok=True)
         variables = dict(os.environ, **self._sanitizer_options(name), **(env or {}))
-        process = Process(name, argv, logs / f"{name}.log", variables, limits)
+        process = Process(name, argv, logs / f"{name}.log", variables, limits, talks)
         self.processes.append(process)
         return process
 

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pika.exceptions
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.amqp_raw import RawClient, method
 from harness.bystander import Bystander
@@ -44,9 +46,9 @@ class Release(IntegrationTest):
     def descriptors(self) -> dict:
         return {process.name: process.descriptors() for process in self.chain.processes()}
 
-    def settled(self, at_rest: dict) -> None:
+    def settled(self, at_rest: dict, timeout: float = 15) -> None:
         """Waits until the broker has no connections and the daemons no more descriptors than at rest."""
-        wait_until(lambda: self.descriptors() == at_rest, timeout=15,
+        wait_until(lambda: self.descriptors() == at_rest, timeout,
                    what=lambda: f"{self.descriptors()} instead of {at_rest}")
         wait_until(lambda: not self.broker_connections(), timeout=15, step=0.5, what="the broker's connections end")
 
@@ -104,6 +106,31 @@ class Release(IntegrationTest):
             client.expect((20, 11))
             client.send(method((60, 40), b"\0\0\0\0\0", channel=1)[:9])
         self.settled(at_rest)
+
+    def test_refused_by_the_broker(self):
+        """A client that was told no and left is forgotten at once."""
+        at_rest = self.at_rest()
+        with self.assertRaises(pika.exceptions.ProbableAuthenticationError):
+            self.connect(password="wrong")
+        self.settled(at_rest, timeout=4)  # RabbitMQ takes up to 3 s over it
+
+    def test_closed_by_the_operator(self):
+        at_rest = self.at_rest()
+        connection = self.connect()
+        self.node.close_connections(self.vhost, "enough")
+        with self.assertRaises(pika.exceptions.ConnectionClosedByBroker):
+            connection.process_data_events(10)
+        self.settled(at_rest, timeout=2)
+
+    def test_orderly_end_is_no_warning(self):
+        """RabbitMQ resets the TCP connection after every Close-Ok: that is not worth an operator's attention."""
+        marks = [(process, process.mark()) for process in self.chain.processes()]
+        for guest in (101, 102):
+            self.connect(guest).close()
+        wait_until(lambda: not self.broker_connections(), step=0.5)
+        time.sleep(0.3)
+        for process, mark in marks:
+            self.assertNotRegex(process.since(mark), " (warning|error) ")
 
     def test_leaves_during_the_handshake(self):
         at_rest = self.at_rest()

@@ -67,7 +67,7 @@ class Workspace:
         """Starts a process with a log of its own, `logs/NAME.log`; a restart appends to it."""
         logs = self.path / "logs"
         logs.mkdir(exist_ok=True)
-        variables = dict(os.environ, **self._sanitizer_options(name), **(env or {}))
+        variables = {**(env or os.environ), **self._sanitizer_options(name)}
         process = Process(name, argv, logs / f"{name}.log", variables, limits, talks)
         self.processes.append(process)
         return process

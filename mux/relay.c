@@ -39,10 +39,11 @@ static struct mux_relay_side *other_side(struct mux_relay *relay, const struct m
     return is_guest(attachment) ? &relay->link : &relay->guest;
 }
 
-/* Credit the guest grants, cut to what may wait here. Both terms only grow, so does the result. */
+/* Credit the guest grants, cut to what may wait here. All terms only grow, so does the result. */
 static uint64_t cut_credit(const struct mux_relay *relay, uint64_t received, uint64_t max_data)
 {
-    uint64_t most = received + relay->window_bytes;
+    uint64_t written = received < relay->guest.offset ? received : relay->guest.offset;
+    uint64_t most = written + relay->window_bytes;
 
     return max_data < most ? max_data : most;
 }
@@ -58,12 +59,12 @@ int mux_relay_init(struct mux_relay *relay, const struct mux_relay_ops *ops, str
     if (number == 0)
         return -MUX_TRY_LATER;
     *relay = (struct mux_relay){.ops = ops, .window_bytes = window_bytes};
+    relay->guest.offset = open->received_offset;
     onward.max_data = cut_credit(relay, open->received_offset, open->max_data);
     rc = mux_outbox_open(&relay->link.outbox, number, &onward);
     if (rc < 0)
         return rc;
     relay->guest.attachment.ops = &guest_ops;
-    relay->guest.offset = open->received_offset;
     relay->guest.limit = onward.max_data;
     relay->link.attachment.ops = &link_ops;
     relay->link.limit = open->resume ? 0 : MUX_INITIAL_CREDIT; /* a resume waits for OPEN_OK */
@@ -166,13 +167,16 @@ static int on_data(struct mux_relay_side *to, const struct mux_frame *frame, str
     return 0;
 }
 
-/* MAX_DATA from `from`: about what was sent to it, so it can't claim more than that. */
+/*
+ * MAX_DATA from `from`: about what was sent to it, so it can't claim more than that. The end counts as one,
+ * and may have passed before this relay was there; whether it has, the other edge knows.
+ */
 static int on_max_data(struct mux_relay *relay, struct mux_relay_side *from, struct mux_relay_side *to,
                        const struct mux_max_data *max)
 {
     uint64_t credit = max->max_data;
 
-    if (max->received_offset > from->offset + (from->fin >= MUX_FIN_SENT ? 1 : 0))
+    if (max->received_offset > from->offset && max->received_offset - from->offset > 1)
         return -MUX_OFFSET_RANGE;
     if (from == &relay->guest)
         credit = cut_credit(relay, max->received_offset, credit);

@@ -202,7 +202,7 @@ static bool over_for_near(const struct mux_session *session)
     const struct mux_recv_state *recv = &session->recv;
 
     return session->edge == MUX_EDGE_NEAR && recv->fin && recv->consumed == recv->next &&
-           session->send.fin >= MUX_FIN_SENT && session->send.sent == session->send.end;
+           session->send.fin >= MUX_FIN_AGAIN;
 }
 
 void mux_session_on_reset(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now)

@@ -13,6 +13,13 @@ static void check(const struct mux_send_state *send)
 {
     assert(send->acked <= send->sent && send->sent <= send->end && send->sent <= send->limit);
     assert(send->buffer.len == send->end - send->acked);
+    assert(send->fin < MUX_FIN_AGAIN || send->sent == send->end);
+}
+
+/* The peer is to be told where the direction ends. */
+static bool fin_due(const struct mux_send_state *send)
+{
+    return send->fin == MUX_FIN_QUEUED || send->fin == MUX_FIN_AGAIN;
 }
 
 void mux_send_state_init(struct mux_send_state *send, uint64_t limit)
@@ -74,7 +81,7 @@ bool mux_send_state_ready(const struct mux_send_state *send)
 {
     if (send->sent < send->end)
         return send->sent < send->limit;
-    return send->fin == MUX_FIN_QUEUED;
+    return fin_due(send);
 }
 
 static size_t min_size(size_t a, size_t b)
@@ -108,7 +115,7 @@ size_t mux_data_pull(struct mux_batch *batch, uint32_t session, uint64_t offset,
 size_t mux_send_state_pull(struct mux_send_state *send, struct mux_batch *batch, uint32_t session, size_t max)
 {
     uint64_t credit = send->limit - send->sent;
-    size_t fin_after = send->fin == MUX_FIN_QUEUED ? (size_t)(send->end - send->sent) : SIZE_MAX;
+    size_t fin_after = fin_due(send) ? (size_t)(send->end - send->sent) : SIZE_MAX;
     bool fin;
     size_t n;
 
@@ -127,7 +134,7 @@ size_t mux_send_state_pull(struct mux_send_state *send, struct mux_batch *batch,
 /* The highest received offset the peer may claim: FIN counts as one (PROTOCOL.md). */
 static uint64_t highest_claim(const struct mux_send_state *send)
 {
-    return send->sent + (send->fin >= MUX_FIN_SENT ? 1 : 0);
+    return send->sent + (send->fin >= MUX_FIN_AGAIN ? 1 : 0);
 }
 
 /* Forget what the peer has. `received` is within [acked, highest claim]. */
@@ -165,8 +172,8 @@ int mux_send_state_rewind(struct mux_send_state *send, uint64_t received)
         return -MUX_OFFSET_RANGE;
     forget(send, received);
     send->sent = send->acked;
-    if (send->fin == MUX_FIN_SENT)
-        send->fin = MUX_FIN_QUEUED;
+    if (send->fin == MUX_FIN_SENT || send->fin == MUX_FIN_AGAIN)
+        send->fin = send->sent == send->end ? MUX_FIN_AGAIN : MUX_FIN_QUEUED;
     seek(send);
     check(send);
     return 0;

@@ -19,6 +19,7 @@
 enum mux_fin {
     MUX_FIN_NONE,   /* the direction is open */
     MUX_FIN_QUEUED, /* it ends at `end`; the peer is to be told */
+    MUX_FIN_AGAIN,  /* likewise, on a new transport: the peer may have heard it on an earlier one */
     MUX_FIN_SENT,
     MUX_FIN_ACKED,
 };

@@ -87,11 +87,54 @@ static void cut_at_every_byte(void **state)
     }
 }
 
+/* Cut at `at` of `lane`, and once more `again` bytes later on the lane `lane2`. Returns the cuts made. */
+static unsigned run_twice_cut(unsigned lane, uint64_t at, unsigned lane2, uint64_t again)
+{
+    const struct kit_cut cuts[] = {{.lane = lane, .after = at}, {.lane = lane2, .after = again}};
+
+    kit_context("cut on %s after %llu bytes, and on %s after %llu more", lane_names[lane],
+                (unsigned long long)at, lane_names[lane2], (unsigned long long)again);
+    return run(cuts, 2, NULL);
+}
+
+static void cut_at_every_byte_and_again_soon_after(void **state)
+{
+    uint64_t passed[KIT_LANES];
+    unsigned runs = 0;
+    unsigned twice = 0;
+
+    (void)state;
+    run(NULL, 0, passed);
+    for (unsigned lane = 0; lane < KIT_LANES; lane++)
+        for (uint64_t at = 0; at <= passed[lane]; at++, runs++)
+            twice += run_twice_cut(lane, at, (lane + (unsigned)at) % KIT_LANES, at * 37 % 197) == 2;
+    assert_true(twice > runs * 3 / 4); /* the others were over before the second cut */
+}
+
+static void cut_in_the_middle_and_at_every_byte_of_the_resume(void **state)
+{
+    uint64_t passed[KIT_LANES];
+
+    (void)state;
+    run(NULL, 0, passed);
+    for (unsigned lane = 0; lane < KIT_LANES; lane++) {
+        for (unsigned lane2 = 0; lane2 < KIT_LANES; lane2++) {
+            uint64_t again = 0;
+
+            while (run_twice_cut(lane, passed[lane] / 2, lane2, again) == 2)
+                again++;
+            assert_true(again > 100); /* HELLO, OPEN and the rest went that way again */
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whole_exchange_without_a_cut),
         cmocka_unit_test(cut_at_every_byte),
+        cmocka_unit_test(cut_at_every_byte_and_again_soon_after),
+        cmocka_unit_test(cut_in_the_middle_and_at_every_byte_of_the_resume),
     };
 
     return cmocka_run_group_tests_name("mux.cut", tests, NULL, NULL);

@@ -92,20 +92,23 @@ static void a_guest_can_not_acknowledge_what_was_not_sent_to_it(void **state)
 
     relay_fixture_open_ok(f, WINDOW);
     kit_peer_data(&f->far, LINK, DOWN, 0, 1000, false, NOW); /* has not been written yet */
-    assert_int_equal(kit_peer_max_data(&f->guest, GUEST, 1, WINDOW, NOW), 0);
+    assert_int_equal(kit_peer_max_data(&f->guest, GUEST, 2, WINDOW, NOW), 0);
     relay_fixture_expect_reset(f, MUX_OFFSET_RANGE);
 }
 
-static void nor_an_end_that_was_not_sent(void **state)
+static void whether_the_end_was_sent_the_far_edge_knows(void **state)
 {
     struct relay_fixture *f = *state;
 
     relay_fixture_open_ok(f, WINDOW);
     kit_peer_data(&f->far, LINK, DOWN, 0, 1000, false, NOW);
     relay_fixture_listen(f);
-    assert_int_equal(kit_peer_max_data(&f->guest, GUEST, 1000, WINDOW, NOW), 0);
-    assert_int_equal(f->closed, 0);
-    assert_int_equal(kit_peer_max_data(&f->guest, GUEST, 1001, WINDOW, NOW), 0);
+    assert_int_equal(kit_peer_max_data(&f->guest, GUEST, 1001, UINT64_MAX, NOW), 0);
+    relay_fixture_listen(f);
+    assert_int_equal(kit_peer_expect(&f->far, MUX_MAX_DATA, LINK)->received_offset, 1001);
+    assert_int_equal(f->relay.guest.limit, 1000 + WINDOW); /* it buys no credit */
+    assert_int_equal(kit_peer_max_data(&f->guest, GUEST, 1002, WINDOW, NOW), 0);
+    kit_peer_expect(&f->guest, MUX_DATA, GUEST);
     relay_fixture_expect_reset(f, MUX_OFFSET_RANGE);
 }
 
@@ -254,7 +257,7 @@ int main(void)
         TEST(bytes_behind_the_end_are_reset),
         TEST(an_end_before_what_was_sent_is_reset),
         TEST(a_guest_can_not_acknowledge_what_was_not_sent_to_it),
-        TEST(nor_an_end_that_was_not_sent),
+        TEST(whether_the_end_was_sent_the_far_edge_knows),
         TEST(frames_that_are_not_the_guests_to_say_are_reset),
         TEST(a_guest_can_not_detach),
         TEST(a_far_edge_that_answers_before_open_ok_is_reset),

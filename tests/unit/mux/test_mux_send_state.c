@@ -268,6 +268,25 @@ static void rewinding_only_the_end(void **state)
     assert_int_equal(f->heard_until, 1000);
 }
 
+static void the_end_may_be_acknowledged_before_it_is_sent_again(void **state)
+{
+    struct fixture *f = *state;
+
+    append(f, 1000);
+    mux_send_state_fin(&f->send);
+    pull_all(f);
+    assert_int_equal(mux_send_state_rewind(&f->send, 900), 0);
+    assert_int_equal(mux_send_state_ack(&f->send, 901, 0), -MUX_OFFSET_RANGE);
+    f->heard_fin = false;
+    pull_all(f);
+    assert_int_equal(mux_send_state_rewind(&f->send, 1000), 0);
+    assert_true(mux_send_state_ready(&f->send));
+    assert_int_equal(mux_send_state_rewind(&f->send, 1000), 0); /* broken again */
+    assert_int_equal(mux_send_state_ack(&f->send, 1001, 0), 0); /* heard the first time, delivered only now */
+    assert_false(mux_send_state_ready(&f->send));
+    assert_true(mux_send_state_drained(&f->send));
+}
+
 static void rewinding_where_nobody_was_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -369,6 +388,7 @@ int main(void)
         TEST(rewinding_sends_again),
         TEST(rewinding_over_the_end),
         TEST(rewinding_only_the_end),
+        TEST(the_end_may_be_acknowledged_before_it_is_sent_again),
         TEST(rewinding_where_nobody_was_is_refused),
         TEST(more_may_be_appended_at_any_point),
         TEST(a_frame_is_cut_where_the_batch_has_no_vectors_left),

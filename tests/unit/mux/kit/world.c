@@ -39,14 +39,15 @@ static bool read_end(struct kit_world *world, struct kit_end *end, const struct 
                      enum kit_lane lane)
 {
     const struct kit_cut *due = next_cut(world, lane);
-    uint64_t max = kit_size(&world->rng, world->config.read_max);
     uint64_t before = way->passed;
+    uint64_t max;
     bool done;
 
     if (!kit_end_alive(end))
         return false;
     if (cut(world, end->stream, lane))
         return true;
+    max = kit_size(&world->rng, world->config.read_max);
     if (due != NULL && max > due->after - world->since[lane])
         max = due->after - world->since[lane];
     done = kit_end_read(end, (size_t)max, world->now_ms);
@@ -58,11 +59,13 @@ static bool read_end(struct kit_world *world, struct kit_end *end, const struct 
 
 static bool write_end(struct kit_world *world, struct kit_end *end)
 {
-    uint64_t max = kit_size(&world->rng, world->config.write_max);
-    uint64_t delay = kit_below(&world->rng, (uint64_t)world->config.latency_max_ms + 1);
+    uint64_t max;
+    uint64_t delay;
 
     if (!kit_end_alive(end))
         return false;
+    max = kit_size(&world->rng, world->config.write_max);
+    delay = kit_below(&world->rng, (uint64_t)world->config.latency_max_ms + 1);
     return kit_end_write(end, (size_t)max, delay, world->now_ms) > 0 || !kit_end_alive(end);
 }
 

@@ -241,7 +241,8 @@ static int on_data(struct mux_session *session, const struct mux_frame *frame, s
         else
             session->ops->on_data(session, chunk, frame->u.data.bytes + skip, frame->u.data.len - skip);
     }
-    if (session->recv.fin && !had_fin && session->state == MUX_SESSION_ATTACHED)
+    if (session->recv.fin && !had_fin && session->state == MUX_SESSION_ATTACHED &&
+        session->end_code == MUX_OK)
         session->ops->on_fin(session);
     mux_session_acknowledge(session, now);
     return 0;

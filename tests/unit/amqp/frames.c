@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/amqp/frames.h"
+#include "amqp/wire.h"
+#include <stdlib.h>
+
+enum { SCRATCH_SIZE = 1 << 17 };
+
+void frames_raw(struct frames *f, uint8_t type, uint16_t channel, const void *payload, size_t len)
+{
+    uint8_t *at = f->bytes + f->len;
+    if (f->len + len + AMQP_FRAME_OVERHEAD > sizeof(f->bytes))
+        abort();
+    at[0] = type;
+    amqp_put_u16(at + 1, channel);
+    amqp_put_u32(at + 3, (uint32_t)len);
+    if (len > 0)
+        memcpy(at + 7, payload, len);
+    at[7 + len] = AMQP_FRAME_END;
+    f->len += len + AMQP_FRAME_OVERHEAD;
+}
+
+void frames_method(struct frames *f, uint16_t channel, uint32_t method, void *decoded)
+{
+    static uint8_t scratch[SCRATCH_SIZE];
+    const amqp_bytes_t arguments = {.len = sizeof(scratch) - 4, .bytes = scratch + 4};
+    const int len = amqp_encode_method(method, decoded, arguments);
+    if (len < 0)
+        abort();
+    amqp_put_u32(scratch, method);
+    frames_raw(f, AMQP_FRAME_METHOD, channel, scratch, 4 + (size_t)len);
+}
+
+void frames_content(struct frames *f, uint16_t channel, const amqp_basic_properties_t *properties,
+                    const void *body, size_t len, size_t piece)
+{
+    static uint8_t scratch[SCRATCH_SIZE];
+    const amqp_bytes_t encoded = {.len = sizeof(scratch) - 12, .bytes = scratch + 12};
+    const int used =
+        amqp_encode_properties(AMQP_BASIC_CLASS, (amqp_basic_properties_t *)(uintptr_t)properties, encoded);
+    if (used < 0)
+        abort();
+    amqp_put_u16(scratch, AMQP_BASIC_CLASS);
+    amqp_put_u16(scratch + 2, 0);
+    amqp_put_u32(scratch + 4, 0);
+    amqp_put_u32(scratch + 8, (uint32_t)len);
+    frames_raw(f, AMQP_FRAME_HEADER, channel, scratch, 12 + (size_t)used);
+    for (size_t at = 0; at < len; at += piece)
+        frames_raw(f, AMQP_FRAME_BODY, channel, (const uint8_t *)body + at,
+                   len - at < piece ? len - at : piece);
+}
+
+void frames_publish(struct frames *f, uint16_t channel, const char *key, const void *body, size_t len)
+{
+    amqp_basic_publish_t publish = {.routing_key = amqp_cstring_bytes(key)};
+    const amqp_basic_properties_t properties = {._flags = AMQP_BASIC_DELIVERY_MODE_FLAG, .delivery_mode = 2};
+    frames_method(f, channel, AMQP_BASIC_PUBLISH_METHOD, &publish);
+    frames_content(f, channel, &properties, body, len, 4096 - AMQP_FRAME_OVERHEAD);
+}
+
+amqp_table_t frames_table(amqp_table_entry_t *entry, const char *key, uint8_t kind)
+{
+    entry->key = amqp_cstring_bytes(key);
+    entry->value.kind = kind;
+    return (amqp_table_t){.num_entries = 1, .entries = entry};
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_AMQP_FRAMES_H
+#define TESTS_AMQP_FRAMES_H
+
+/* Frames for the tests of direct mode, written with rabbitmq-c. Running out of room aborts. */
+
+#include "amqp/frame_reader.h"
+#include <amqp.h>
+#include <amqp_framing.h>
+
+struct frames {
+    size_t len;
+    uint8_t bytes[1 << 18];
+};
+
+void frames_raw(struct frames *f, uint8_t type, uint16_t channel, const void *payload, size_t len);
+
+/* A method from its structure. */
+void frames_method(struct frames *f, uint16_t channel, uint32_t method, void *decoded);
+
+/* A content header with these properties, and body frames of at most `piece` bytes. */
+void frames_content(struct frames *f, uint16_t channel, const amqp_basic_properties_t *properties,
+                    const void *body, size_t len, size_t piece);
+
+/* basic.publish to the default exchange with its content. */
+void frames_publish(struct frames *f, uint16_t channel, const char *key, const void *body, size_t len);
+
+/* A table of one entry. */
+amqp_table_t frames_table(amqp_table_entry_t *entry, const char *key, uint8_t kind);
+
+#endif

@@ -108,6 +108,12 @@ static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, co
     return len;
 }
 
+/* The broker has closed the AMQP connection, or agreed to the client's closing it. */
+static bool farewell_said(const struct far_session *far)
+{
+    return far->is_amqp && (far->watch.from_local.seen & (AMQP_SEEN_CLOSE | AMQP_SEEN_CLOSE_OK)) != 0;
+}
+
 /*
  * The broker sends no more. In the middle of an AMQP connection, without Close or Close-Ok, that is a loss
  * that the client is to be told; otherwise (a refused handshake, the end after a close, another protocol) the
@@ -115,10 +121,7 @@ static size_t edge_tap_out(struct mux_uv_edge *edge, struct mux_chunk *chunk, co
  */
 static bool lost_in_the_middle(const struct far_session *far)
 {
-    unsigned seen = far->watch.from_local.seen;
-
-    return far->is_amqp && (seen & AMQP_SEEN_OPEN_OK) != 0 &&
-           (seen & (AMQP_SEEN_CLOSE | AMQP_SEEN_CLOSE_OK)) == 0;
+    return far->is_amqp && (far->watch.from_local.seen & AMQP_SEEN_OPEN_OK) != 0 && !farewell_said(far);
 }
 
 static void edge_on_local_eof(struct mux_uv_edge *edge)
@@ -137,6 +140,10 @@ static void edge_on_local_error(struct mux_uv_edge *edge, int error)
     struct far_session *far = far_of(edge);
     char reason[128];
 
+    if (farewell_said(far)) { /* RabbitMQ closes with a linger time of 0: its ordinary end is a reset */
+        mux_session_send_fin(&edge->session);
+        return;
+    }
     snprintf(reason, sizeof(reason), "broker connection lost: %s", uv_strerror(error));
     log_info(far->object, "broker connection lost", LOG_ERROR("error", error));
     mux_session_finish(&edge->session, MUX_BROKER_CLOSED, reason, now_ms(far));

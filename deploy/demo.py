@@ -14,19 +14,19 @@ from pathlib import Path
 import pika
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "lib"))
-from harness.chain import Chain, Endpoint
+from harness.chain import Chain, Endpoint, check_programs
 from harness.rabbitmq import Broker
 from harness.workspace import Workspace, end_on_signals, wait_until
 
-PICTURE = r"""
-  guest 101                     this machine                        broker side
- ┌────────────────────────┐    ┌──────────────┐  one TCP           ┌───────────────────────────┐
- │ clients ── guest-proxy ├────┤              │  connection        │                           │
- └────────────────────────┘    │  host-proxy ═╪════════════════════╪═ amqp-proxy ── RabbitMQ   │
- ┌────────────────────────┐    │              │                    │                           │
- │ clients ── guest-proxy ├────┤              │                    │                           │
- └────────────────────────┘    └──────────────┘                    └───────────────────────────┘
-  guest 102            vsock (embedded: Unix sockets, no hypervisor)
+PICTURE = """
+  guest 101                      hypervisor host              broker side
+ ┌────────────────────────┐     ┌──────────────┐  one TCP    ┌─────────────────────────┐
+ │ clients ── guest-proxy ├─────┤              │ connection  │                         │
+ └────────────────────────┘     │  host-proxy  ╞═════════════╡ amqp-proxy ── RabbitMQ  │
+ ┌────────────────────────┐     │              │             │                         │
+ │ clients ── guest-proxy ├─────┤              │             │                         │
+ └────────────────────────┘     └──────────────┘             └─────────────────────────┘
+  guest 102              vsock: here the embedded one, Unix sockets instead of a hypervisor
 """
 MESSAGES = 1000
 SESSIONS_PER_GUEST = 25
@@ -52,6 +52,7 @@ class Demo:
     # --- start
 
     def start(self) -> None:
+        check_programs()
         self.title("Starting, all on loopback ports that were free:")
         self.broker = Broker(self.workspace).start()
         self.line("RabbitMQ", f"127.0.0.1:{self.broker.node.port}, a private node")
@@ -183,7 +184,7 @@ to 127.0.0.1:{self.chain.guests[102].endpoint.port}:
 
 Logs are in {self.workspace.path}/logs. The broker, as its operator sees it:
 
-  HOME={node.base} ERL_EPMD_PORT={node.epmd_port} /usr/lib/rabbitmq/bin/rabbitmqctl -n {node.name} list_connections
+  HOME={node.base} ERL_EPMD_PORT={node.epmd_port} /usr/lib/rabbitmq/bin/rabbitmqctl -n {node.name} list_queues
 
 To end it and remove all it made:  kill {keeper}
 """, flush=True)

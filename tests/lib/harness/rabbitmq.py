@@ -44,6 +44,7 @@ class NodeRef:
     def environment(self) -> dict:
         return dict(
             os.environ, HOME=self.base, ERL_EPMD_PORT=str(self.epmd_port), ERL_EPMD_ADDRESS="127.0.0.1",
+            ERL_INETRC=f"{self.base}/inetrc", ERL_CRASH_DUMP=f"{self.base}/erl_crash.dump",
             RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_NODENAME=self.name,
             RABBITMQ_CTL_ERL_ARGS=LOOPBACK_ONLY)
 
@@ -162,6 +163,8 @@ class Broker:
         cookie = self.base / ".erlang.cookie"
         cookie.write_text(secrets.token_hex(16))
         cookie.chmod(0o400)
+        # Where not even /etc/hosts is set up, as in a fresh chroot, Erlang still finds its own nodes.
+        (self.base / "inetrc").write_text('{host, {127,0,0,1}, ["localhost"]}.\n{lookup, [file, native]}.\n')
         (self.base / "enabled_plugins").write_text("[].\n")
         conf = ["disk_free_limit.absolute = 50MB", "log.console = true", "log.file = false"]
         if len(self.nodes) > 1:

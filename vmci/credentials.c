@@ -10,14 +10,24 @@
 
 #include <linux/capability.h>
 
-bool vmci_may_bind_reserved(void)
+static bool is_effective(int capability)
 {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
 
     if (syscall(SYS_capget, &header, data) < 0)
         return false;
-    return data[CAP_TO_INDEX(CAP_NET_BIND_SERVICE)].effective & CAP_TO_MASK(CAP_NET_BIND_SERVICE);
+    return data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
+}
+
+bool vmci_may_bind_reserved(void)
+{
+    return is_effective(CAP_NET_BIND_SERVICE);
+}
+
+bool vmci_may_be_trusted(void)
+{
+    return is_effective(CAP_NET_ADMIN);
 }
 
 /* Does every uid have a number here? True outside of user namespaces. */

@@ -9,6 +9,9 @@
 /* Is CAP_NET_BIND_SERVICE effective? Being root is neither needed nor enough. */
 bool vmci_may_bind_reserved(void);
 
+/* Is CAP_NET_ADMIN effective? Then our sockets are trusted ones. */
+bool vmci_may_be_trusted(void);
+
 /* The uid that stands for more than one user here: what the kernel shows for all those without a number in
  * our user namespace. (uid_t)-1 when every user has a number, as outside of user namespaces. Never changes
  * for a process. */

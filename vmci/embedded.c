@@ -145,24 +145,6 @@ static void embedded_close(struct vmci_listener *listener)
     embedded_leave(&l->fabric, &l->folder);
 }
 
-/* May this peer connect? 0 and *peer filled, or -EACCES, -ENETUNREACH with the reason. */
-static int embedded_admit(const struct embedded_listener *l, int fd, const struct sockaddr_un *address,
-                          socklen_t length, struct vmci_peer *peer, const struct vmci_err *err)
-{
-    int rc;
-
-    *peer = (struct vmci_peer){0};
-    if (!vmci_fabric_parse_peer(address, length, SOCK_STREAM, &peer->cid, &peer->port))
-        return vmci_fail(err, -EACCES, "a peer without CID: its socket is not bound in the fabric");
-    rc = vmci_fabric_vouch(&l->fabric, peer->cid, fd, err);
-    if (rc < 0)
-        return rc;
-    if (!vmci_fabric_allows(l->cid, peer->cid))
-        return vmci_fail(err, -ENETUNREACH, "CID %u can't reach CID %u: guests only talk to the host",
-                         peer->cid, l->cid);
-    return 0;
-}
-
 static int embedded_accept(struct vmci_listener *listener, struct vmci_peer *peer)
 {
     struct embedded_listener *l = (struct embedded_listener *)listener;
@@ -179,7 +161,8 @@ static int embedded_accept(struct vmci_listener *listener, struct vmci_peer *pee
             return -errno;
         if (fd < 0)
             continue;
-        if (embedded_admit(l, fd, &address, length, peer, &err) == 0) {
+        *peer = (struct vmci_peer){0};
+        if (vmci_fabric_admit(&l->fabric, l->cid, fd, &address, length, &peer->cid, &peer->port, &err) == 0) {
             vmci_unix_set_buffers(fd, l->base.buffer_bytes);
             return fd;
         }
@@ -188,48 +171,12 @@ static int embedded_accept(struct vmci_listener *listener, struct vmci_peer *pee
     return -EAGAIN;
 }
 
-/* What connect() of a Unix socket says, in the words of the kernel's vsock. */
-static int embedded_refused(const struct vmci_fabric *fabric, uint32_t cid, uint32_t port, int error,
-                            const struct vmci_err *err)
-{
-    switch (error) {
-    case ENOENT:
-        if (cid != VMCI_CID_HOST && !vmci_fabric_has(fabric, cid))
-            return vmci_fail(err, -ENODEV, "embedded:%u:%u: no such VM", cid, port);
-        /* fall through */
-    case ECONNREFUSED:
-    case EPROTOTYPE: return vmci_fail(err, -ECONNRESET, "embedded:%u:%u: nobody listens there", cid, port);
-    case EAGAIN:
-        return vmci_fail(err, -ECONNRESET, "embedded:%u:%u: the listener's backlog is full", cid, port);
-    default: return vmci_fail(err, -error, "embedded:%u:%u: %s", cid, port, strerror(error));
-    }
-}
-
-/* Connects fd, which is bound; checks who listens. */
-static int embedded_reach(const struct vmci_fabric *fabric, int fd, uint32_t cid, uint32_t port,
-                          const struct vmci_err *err)
-{
-    char name[VMCI_FABRIC_NAME_SIZE];
-    struct vmci_folder there;
-    struct sockaddr_un address;
-    int rc;
-
-    vmci_fabric_point(fabric, cid, SOCK_STREAM, &there);
-    vmci_fabric_port_name(&there, port, name);
-    rc = vmci_folder_address(&there, name, &address);
-    if (rc < 0)
-        return vmci_fail_errno(err, rc, there.path);
-    if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
-        return embedded_refused(fabric, cid, port, errno, err);
-    return vmci_fabric_vouch(fabric, cid, fd, err);
-}
-
 static int embedded_dial(const struct vmci_endpoint *endpoint, const struct vmci_settings *settings,
                          const struct vmci_err *err)
 {
     struct vmci_fabric fabric;
     struct vmci_folder folder;
-    struct vmci_fabric_port bound;
+    struct vmci_fabric_port bound = {0};
     uint32_t self;
     uint32_t cid = endpoint->cid;
     int fd = -1;
@@ -250,7 +197,7 @@ static int embedded_dial(const struct vmci_endpoint *endpoint, const struct vmci
     rc = vmci_fabric_bind_ephemeral(&folder, fd, VMCI_FABRIC_CLIENT_MODE, &bound, err);
     if (rc < 0)
         goto leave;
-    rc = embedded_reach(&fabric, fd, cid, endpoint->port, err);
+    rc = vmci_fabric_reach(&fabric, fd, cid, endpoint->port, err);
     vmci_fabric_unbind(&folder, &bound);
 leave:
     embedded_leave(&fabric, &folder);

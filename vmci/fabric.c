@@ -105,6 +105,39 @@ int vmci_fabric_open(struct vmci_fabric *fabric, const char *path, const struct 
     return rc;
 }
 
+/* Cuts the last component and its slash. */
+static bool cut_component(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    if (!slash || slash == path)
+        return false;
+    *slash = '\0';
+    return true;
+}
+
+int vmci_fabric_of(struct vmci_fabric *fabric, int fd, const struct vmci_err *err)
+{
+    struct sockaddr_un address = {0};
+    socklen_t length = sizeof(address) - 1; /* the last byte stays a NUL */
+    int rc;
+
+    if (getsockname(fd, (struct sockaddr *)&address, &length) < 0)
+        return vmci_fail_errno(err, -errno, "getsockname");
+    if (!cut_component(address.sun_path) || !cut_component(address.sun_path) ||
+        strlen(address.sun_path) >= sizeof(fabric->path))
+        return vmci_fail(err, -EINVAL, "the socket is not bound in a fabric");
+    memcpy(fabric->path, address.sun_path, strlen(address.sun_path) + 1);
+    fabric->ambiguous_uid = vmci_ambiguous_uid();
+    fabric->fd = open(fabric->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fabric->fd < 0)
+        return vmci_fail(err, -errno, "fabric %s: %s", fabric->path, strerror(errno));
+    rc = check_fabric(fabric->fd, fabric->path, err);
+    if (rc < 0)
+        (void)close(fabric->fd);
+    return rc;
+}
+
 void vmci_fabric_close(struct vmci_fabric *fabric)
 {
     (void)close(fabric->fd);
@@ -214,14 +247,12 @@ int vmci_fabric_enter(const struct vmci_fabric *fabric, uint32_t cid, int socket
     return 0;
 }
 
-int vmci_fabric_vouch(const struct vmci_fabric *fabric, uint32_t cid, int fd, const struct vmci_err *err)
+int vmci_fabric_vouch_uid(const struct vmci_fabric *fabric, uint32_t cid, uid_t uid,
+                          const struct vmci_err *err)
 {
     struct stat st;
-    uid_t uid;
-    int rc = vmci_peer_uid(fd, &uid);
+    int rc;
 
-    if (rc < 0)
-        return vmci_fail_errno(err, -EACCES, "peer's user");
     if (uid == fabric->ambiguous_uid)
         return vmci_fail(err, -EACCES,
                          "the peer says CID %u, but its user has no number in our user namespace", cid);
@@ -233,4 +264,14 @@ int vmci_fabric_vouch(const struct vmci_fabric *fabric, uint32_t cid, int fd, co
         return vmci_fail(err, -EACCES, "the peer says CID %u, which is uid %u's, but it is uid %u", cid,
                          st.st_uid, uid);
     return 0;
+}
+
+int vmci_fabric_vouch(const struct vmci_fabric *fabric, uint32_t cid, int fd, const struct vmci_err *err)
+{
+    uid_t uid;
+    const int rc = vmci_peer_uid(fd, &uid);
+
+    if (rc < 0)
+        return vmci_fail_errno(err, -EACCES, "peer's user");
+    return vmci_fabric_vouch_uid(fabric, cid, uid, err);
 }

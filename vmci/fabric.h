@@ -7,6 +7,7 @@
  *   FABRIC/2/5672.stream     0666, a listener of the host at port 5672
  *   FABRIC/101/              0711, of the user who is guest 101
  *   FABRIC/101/3735928559.stream   0600, a stream from that guest while it connects; PORT.dgram for datagrams
+ *   FABRIC/101/3735928559.b00800   the same, and proposes buffers of 32768 bytes (limits.h)
  *
  * Who may be a CID is said by who owns its folder, and vouched for by the kernel: a connecting socket is
  * bound in its own CID's folder, so that its name tells CID and port; but a name is only text, which mount
@@ -48,6 +49,7 @@ struct vmci_fabric {
 /* One port of ours. */
 struct vmci_fabric_port {
     uint32_t port;
+    uint32_t proposal; /* of a buffer's size, told in the name; 0: not told, as it is the default */
     struct vmci_name held;
 };
 
@@ -66,6 +68,10 @@ bool vmci_fabric_allows(uint32_t one, uint32_t other);
 /* Is there a folder of this CID? */
 bool vmci_fabric_has(const struct vmci_fabric *fabric, uint32_t cid);
 
+/* The fabric that the bound socket fd is in, by its name: what the socket was bound by, environments may
+ * since have changed. As vmci_fabric_open(); -EINVAL when the socket has no such name. */
+int vmci_fabric_of(struct vmci_fabric *fabric, int fd, const struct vmci_err *err);
+
 /* Opens our own folder, making it if need be (0711) and possible. 0; -EADDRNOTAVAIL when it is not ours. On
  * success folder->fd is the caller's to close. */
 int vmci_fabric_enter(const struct vmci_fabric *fabric, uint32_t cid, int socket_type,
@@ -78,6 +84,10 @@ void vmci_fabric_point(const struct vmci_fabric *fabric, uint32_t cid, int socke
 /* May the peer of the connected socket fd be this CID? 0, or -EACCES. */
 int vmci_fabric_vouch(const struct vmci_fabric *fabric, uint32_t cid, int fd, const struct vmci_err *err);
 
+/* May somebody of that uid be this CID? 0, or -EACCES. */
+int vmci_fabric_vouch_uid(const struct vmci_fabric *fabric, uint32_t cid, uid_t uid,
+                          const struct vmci_err *err);
+
 /*
  * Ports and their names: fabric_port.c.
  */
@@ -89,15 +99,36 @@ void vmci_fabric_port_name(const struct vmci_folder *folder, uint32_t port, char
 bool vmci_fabric_parse_peer(const struct sockaddr_un *address, socklen_t length, int socket_type,
                             uint32_t *cid, uint32_t *port);
 
-/* Binds fd to a port of our folder. 0; -EACCES: below 1024 without CAP_NET_BIND_SERVICE; -EADDRINUSE. */
+/* The proposal in a peer's name, which vmci_fabric_parse_peer() has found right; 0 when it has none. */
+uint32_t vmci_fabric_parse_proposal(const struct sockaddr_un *address, socklen_t length);
+
+/* Binds fd to a port of our folder, and forgets what an earlier holder noted of its buffers. 0; -EACCES:
+ * below 1024 without CAP_NET_BIND_SERVICE; -EADDRINUSE. */
 int vmci_fabric_bind(const struct vmci_folder *folder, int fd, uint32_t port, mode_t mode,
                      struct vmci_fabric_port *bound, const struct vmci_err *err);
 
-/* Binds fd to a random free port from 1024. 0; -EADDRNOTAVAIL when none was found. */
+/* Binds fd to a random free port from 1024; bound->proposal is set already. 0; -EADDRNOTAVAIL when none was
+ * found.
+ */
 int vmci_fabric_bind_ephemeral(const struct vmci_folder *folder, int fd, mode_t mode,
                                struct vmci_fabric_port *bound, const struct vmci_err *err);
 
 /* Removes the port's name, if it is still ours. To be called before fd is closed. */
 void vmci_fabric_unbind(const struct vmci_folder *folder, const struct vmci_fabric_port *bound);
+
+/*
+ * Streams between two CIDs: fabric_peer.c.
+ */
+
+/* May the peer of this accepted stream, which has that address, talk to us? 0, and who it is; -EACCES,
+ * -ENETUNREACH with the reason. */
+int vmci_fabric_admit(const struct vmci_fabric *fabric, uint32_t self, int fd,
+                      const struct sockaddr_un *address, socklen_t length, uint32_t *cid, uint32_t *port,
+                      const struct vmci_err *err);
+
+/* Connects fd, which is bound and does not block, and checks who listens. 0; -ENODEV, -ECONNRESET, -EACCES …
+ */
+int vmci_fabric_reach(const struct vmci_fabric *fabric, int fd, uint32_t cid, uint32_t port,
+                      const struct vmci_err *err);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -170,4 +171,49 @@ void vmci_folder_unbind(const struct vmci_folder *folder, const char *name, cons
 {
     if (vmci_folder_holds(folder, name, held))
         (void)name_remove(folder, name);
+}
+
+int vmci_folder_sweep(const struct vmci_folder *folder, const char *name)
+{
+    struct sockaddr_un address;
+    int rc = vmci_folder_address(folder, name, &address);
+    int lock;
+
+    if (rc < 0)
+        return rc;
+    if (!name_is_socket(folder, name))
+        return 0;
+    lock = folder_lock(folder);
+    if (lock < 0)
+        return lock;
+    rc = name_is_dead(folder, &address);
+    if (rc == 0)
+        rc = name_remove(folder, name);
+    (void)close(lock);
+    return rc;
+}
+
+int vmci_folder_note(const struct vmci_folder *folder, const char *name, const char *text)
+{
+    char draft[NAME_MAX + 1];
+    int rc;
+
+    /* Of this thread alone, as no other one has its number; what is there was left by a dead one. */
+    (void)snprintf(draft, sizeof(draft), ".%s.%d", name, gettid());
+    rc = act_as_owner(folder);
+    if (rc == 0)
+        (void)unlinkat(folder->fd, draft, 0);
+    if (rc == 0 && symlinkat(text, folder->fd, draft) < 0)
+        rc = -errno;
+    if (rc == 0 && renameat(folder->fd, draft, folder->fd, name) < 0) {
+        rc = -errno;
+        (void)unlinkat(folder->fd, draft, 0);
+    }
+    act_as_ourselves();
+    return rc;
+}
+
+void vmci_folder_remove(const struct vmci_folder *folder, const char *name)
+{
+    (void)name_remove(folder, name);
 }

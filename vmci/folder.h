@@ -58,4 +58,18 @@ bool vmci_folder_holds(const struct vmci_folder *folder, const char *name, const
 /* Removes the name if it is still ours. To be called before the socket is closed. */
 void vmci_folder_unbind(const struct vmci_folder *folder, const char *name, const struct vmci_name *held);
 
+/* Removes the name if nobody has its socket any more: for whoever has closed a socket of which there may be
+ * copies. 0; -EADDRINUSE: somebody has it, or the folder is locked; other -errno. */
+int vmci_folder_sweep(const struct vmci_folder *folder, const char *name);
+
+/*
+ * Notes: a line of text under a name, in a symbolic link that leads nowhere. Made and replaced in one step.
+ */
+
+/* Leaves a note. 0 or -errno. */
+int vmci_folder_note(const struct vmci_folder *folder, const char *name, const char *text);
+
+/* Removes a note, if there is one. */
+void vmci_folder_remove(const struct vmci_folder *folder, const char *name);
+
 #endif

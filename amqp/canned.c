@@ -65,6 +65,11 @@ static amqp_table_entry_t capability(const char *key)
 
 size_t amqp_canned_start(uint8_t *buf, size_t size)
 {
+    return amqp_canned_start_with(buf, size, "PLAIN AMQPLAIN EXTERNAL ANONYMOUS");
+}
+
+size_t amqp_canned_start_with(uint8_t *buf, size_t size, const char *mechanisms)
+{
     amqp_table_entry_t capabilities[] = {
         capability("publisher_confirms"),
         capability("exchange_exchange_bindings"),
@@ -93,7 +98,7 @@ size_t amqp_canned_start(uint8_t *buf, size_t size)
         .version_minor = 9,
         .server_properties = {.num_entries = sizeof(properties) / sizeof(properties[0]),
                               .entries = properties},
-        .mechanisms = amqp_cstring_bytes("PLAIN AMQPLAIN EXTERNAL ANONYMOUS"),
+        .mechanisms = amqp_cstring_bytes(mechanisms),
         .locales = amqp_cstring_bytes("en_US"),
     };
     return write_method(buf, size, AMQP_CONNECTION_START_METHOD, &start);

@@ -26,6 +26,9 @@
 /* Connection.Start as RabbitMQ sends it, with our own product name and version. */
 size_t amqp_canned_start(uint8_t *buf, size_t size);
 
+/* The same with these SASL mechanisms, names separated by spaces, at most 64 bytes. */
+size_t amqp_canned_start_with(uint8_t *buf, size_t size, const char *mechanisms);
+
 /* Connection.Close. `text` is made fit for a short string as amqp_text_copy does (amqp/text.h). */
 size_t amqp_canned_close(uint8_t *buf, size_t size, uint16_t code, const char *text);
 

@@ -4,6 +4,7 @@
 #include "amqp/method_codec.h"
 #include "amqp/rules_arguments.h"
 #include "amqp/table_check.h"
+#include <amqp.h>
 #include <amqp_framing.h>
 
 static const char reply_prefix[] = "amq.rabbitmq.reply-to.";

@@ -83,6 +83,11 @@ bool amqp_table_check(struct amqp_cursor *c)
     return !c->bad && check_entries(table, 1);
 }
 
+bool amqp_table_check_entries(struct amqp_span table)
+{
+    return check_entries(table, 1);
+}
+
 /* The bytes of a checked value behind its type. */
 static struct amqp_span take_value(struct amqp_cursor *c, uint8_t type)
 {

@@ -17,6 +17,9 @@
  */
 bool amqp_table_check(struct amqp_cursor *c);
 
+/* The same for a table without its length. */
+bool amqp_table_check_entries(struct amqp_span table);
+
 /* Takes a checked value, type octet first, as arrays hold them one after the other. Its type; 0: the end. */
 uint8_t amqp_table_take_value(struct amqp_cursor *c, struct amqp_span *value);
 

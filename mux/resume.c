@@ -64,6 +64,7 @@ static void attached(struct mux_session *session, uint64_t now)
 
     session->heard_ms = now;
     session->ping_deadline_ms = 0;
+    session->ping_after_sleep = false;
     session->ack_due_ms = 0;
     session->established = true;
     if (again)
@@ -241,16 +242,45 @@ uint64_t mux_session_transport_deadline(const struct mux_session *session)
     }
 }
 
+static const uint8_t ping_alive[MUX_PING_SIZE] = "alive?";
+static const uint8_t ping_awake[MUX_PING_SIZE] = "awake?";
+
+/* A deadline was missed by so much that the machine must have slept meanwhile. */
+static bool slept(uint64_t deadline, uint64_t now)
+{
+    return now > deadline && now - deadline >= SLEPT_MS;
+}
+
 static void ping(struct mux_session *session, uint64_t now, uint64_t deadline)
 {
-    static const uint8_t payload[MUX_PING_SIZE] = "alive?";
     uint32_t timeout = session->config->ping_timeout_ms;
 
-    if (now - deadline >= SLEPT_MS && timeout > SLEPT_PING_TIMEOUT_MS)
+    session->ping_after_sleep = slept(deadline, now);
+    if (session->ping_after_sleep && timeout > SLEPT_PING_TIMEOUT_MS)
         timeout = SLEPT_PING_TIMEOUT_MS;
     session->ping_deadline_ms = now + timeout;
-    mux_outbox_ping(&session->outbox, payload);
+    mux_outbox_ping(&session->outbox, session->ping_after_sleep ? ping_awake : ping_alive);
     mux_link_want_control(&session->attachment);
+}
+
+/*
+ * A frame came: the transport is alive. Unless the machine slept: then the frame may have lain here since
+ * before, while the transport was lost, and only an answer to a new PING counts.
+ */
+void mux_session_heard(struct mux_session *session, const struct mux_frame *frame, uint64_t now)
+{
+    uint64_t deadline = mux_session_transport_deadline(session);
+
+    if (session->state == MUX_SESSION_ATTACHED && slept(deadline, now)) {
+        ping(session, now, deadline);
+        session->ops->on_timer(session);
+    }
+    session->heard_ms = now;
+    if (session->ping_after_sleep &&
+        (frame->type != MUX_PONG || memcmp(frame->u.ping, ping_awake, MUX_PING_SIZE) != 0))
+        return;
+    session->ping_deadline_ms = 0;
+    session->ping_after_sleep = false;
 }
 
 void mux_session_probe(struct mux_session *session, uint64_t now)

@@ -286,8 +286,7 @@ static void on_frame(struct mux_attachment *attachment, const struct mux_frame *
 
     if (session->state == MUX_SESSION_CLOSING)
         return; /* our RESET is on its way */
-    session->heard_ms = now;
-    session->ping_deadline_ms = 0;
+    mux_session_heard(session, frame, now);
     if (frame->type == MUX_RESET) {
         mux_text_copy(frame->u.reset.reason, reason, sizeof(reason));
         mux_session_on_reset(session, (enum mux_code)frame->u.reset.code, reason, now);

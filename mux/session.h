@@ -101,6 +101,7 @@ struct mux_session {
     uint64_t opened_ms;         /* near: when OPEN was sent */
     uint64_t heard_ms;          /* last frame from the peer */
     uint64_t ping_deadline_ms;  /* near: when the PING under way must be answered; 0: none is */
+    bool ping_after_sleep;      /* near: only its own PONG answers that PING */
     uint64_t ack_due_ms;        /* 0: none is due; UINT64_MAX: it is queued */
     uint64_t closing_ms;        /* CLOSING: since when */
     enum mux_code end_code; /* why, from the moment the end was decided on; MUX_OK: it was not, or in order */

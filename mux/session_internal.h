@@ -41,6 +41,7 @@ void mux_session_acknowledge(struct mux_session *session, uint64_t now);
 /* resume.c: the transport's side of things. */
 int mux_session_on_open_ok(struct mux_session *session, const struct mux_open_ok *ok, uint64_t now);
 void mux_session_on_reset(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now);
+void mux_session_heard(struct mux_session *session, const struct mux_frame *frame, uint64_t now);
 void mux_session_on_lost(struct mux_session *session, enum mux_code code, const char *reason, uint64_t now);
 uint64_t mux_session_transport_deadline(const struct mux_session *session);
 void mux_session_transport_tick(struct mux_session *session, uint64_t now);

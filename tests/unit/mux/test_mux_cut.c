@@ -48,7 +48,7 @@ static unsigned run(const struct kit_cut *cuts, unsigned cut_count, uint64_t *pa
 
     world->cuts = cuts;
     world->cut_count = cut_count;
-    kit_world_run(world, UINT64_MAX);
+    kit_world_run(world);
     for (unsigned lane = 0; passed != NULL && lane < KIT_LANES; lane++)
         passed[lane] = world->passed[lane];
     KIT_CHECK(kit_world_complete(world, 0), "not complete: near %s (%s), far %s (%s)",

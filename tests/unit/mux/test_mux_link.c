@@ -379,6 +379,39 @@ static void an_attachment_may_leave_with_its_last_frame(void **state)
     assert_null(f->attachments[0].attachment.link);
 }
 
+static void every_need_to_write_is_announced(void **state)
+{
+    struct link_fixture *f = *state;
+    unsigned outputs = 0;
+
+    link_fixture_hello(f);
+    link_fixture_attach(f, 0);
+    kit_peer_listen(&f->peer, NOW);
+    assert_int_equal(f->outputs, 0); /* HELLO goes without saying */
+    link_fixture_send(f, 0, 100);
+    assert_true(f->outputs > outputs);
+    kit_peer_listen(&f->peer, NOW);
+    outputs = f->outputs;
+    link_fixture_send(f, 0, 100); /* after it fell idle, again */
+    assert_true(f->outputs > outputs);
+    outputs = f->outputs;
+    link_fixture_say(f, 0, 1);
+    assert_true(f->outputs > outputs);
+    outputs = f->outputs;
+    mux_link_refuse(&f->link, 77, MUX_REFUSED, "no");
+    assert_true(f->outputs > outputs);
+    outputs = f->outputs;
+    mux_link_goaway(&f->link, "bye");
+    assert_true(f->outputs > outputs);
+    outputs = f->outputs;
+    kit_peer_ping(&f->peer, MUX_PING, 0, "12345678", NOW);
+    assert_true(f->outputs > outputs);
+    outputs = f->outputs;
+    f->config.ping_interval_ms = 1;
+    assert_int_equal(mux_link_tick(&f->link, NOW + 1), 0);
+    assert_true(f->outputs > outputs);
+}
+
 /* ── The end ── */
 
 static void closing_tells_every_attachment(void **state)
@@ -445,6 +478,7 @@ int main(void)
         OPENER(bulk_takes_turns),
         OPENER(a_small_session_goes_ahead_of_bulk),
         OPENER(a_batch_is_bounded),
+        OPENER(every_need_to_write_is_announced),
         OPENER(an_attachment_may_leave_with_its_last_frame),
         OPENER(closing_tells_every_attachment),
         ACCEPTOR(a_callback_may_close_the_link),

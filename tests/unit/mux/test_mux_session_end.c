@@ -272,9 +272,10 @@ static void what_comes_while_finishing_is_dropped_but_acknowledged(void **state)
     kit_app_send(&f->app, 1000);
     mux_session_finish(f->session, MUX_BROKER_CLOSED, NULL, NOW);
     session_fixture_hear(f, MUX_DATA);
-    session_fixture_data(f, 0, WINDOW / 4, false);
+    session_fixture_data(f, 0, WINDOW / 4, true);
     assert_int_equal(f->app.received, 0);
-    assert_int_equal(session_fixture_hear(f, MUX_MAX_DATA)->received_offset, WINDOW / 4);
+    assert_false(f->app.fin_heard);
+    assert_int_equal(session_fixture_hear(f, MUX_MAX_DATA)->received_offset, WINDOW / 4 + 1);
     assert_int_equal(kit_app_send(&f->app, 10), 0); /* ignored */
     session_fixture_hear_none(f);
 }

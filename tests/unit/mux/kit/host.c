@@ -27,11 +27,6 @@ static const struct mux_link_config guest_config = {
     .max_sessions = 1,
 };
 
-static void on_output(struct mux_link *link)
-{
-    KIT_CHECK(kit_end_of(link)->state != KIT_END_UNUSED, "output of a link that is not open");
-}
-
 /* ── Relays ── */
 
 static struct kit_guest *guest_of(struct mux_relay *relay)
@@ -110,7 +105,7 @@ static void guest_on_down(struct kit_end *end, enum mux_code code, const char *r
 }
 
 static const struct kit_end_ops guest_ops = {
-    .link = {.on_open = guest_on_open, .on_output = on_output},
+    .link = {.on_open = guest_on_open, .on_output = kit_end_on_output},
     .want = guest_want,
     .on_down = guest_on_down,
 };
@@ -167,7 +162,7 @@ static void link_on_hello(struct mux_link *link, uint64_t now)
 }
 
 static const struct kit_end_ops link_ops = {
-    .link = {.on_hello = link_on_hello, .on_open = link_on_open, .on_output = on_output},
+    .link = {.on_hello = link_on_hello, .on_open = link_on_open, .on_output = kit_end_on_output},
     .on_down = link_on_down,
 };
 

@@ -72,11 +72,6 @@ static void on_open(struct mux_link *link, uint32_t number, const struct mux_ope
     KIT_CHECK(false, "the host opened session %u", number);
 }
 
-static void on_output(struct mux_link *link)
-{
-    KIT_CHECK(kit_end_of(link)->state != KIT_END_UNUSED, "output of a link that is not open");
-}
-
 static void on_down(struct kit_end *end, enum mux_code code, const char *reason, uint64_t now)
 {
     (void)end;
@@ -85,7 +80,7 @@ static void on_down(struct kit_end *end, enum mux_code code, const char *reason,
 }
 
 static const struct kit_end_ops end_ops = {
-    .link = {.on_open = on_open, .on_output = on_output},
+    .link = {.on_open = on_open, .on_output = kit_end_on_output},
     .on_down = on_down,
 };
 

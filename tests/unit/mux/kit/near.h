@@ -16,6 +16,7 @@ struct kit_near {
     struct mux_pool *pool;
     uint64_t retry_at_ms;
     uint32_t backoff_ms;
+    uint64_t frozen_until_ms; /* the guest is suspended: it neither reads nor writes nor looks at its clock */
     struct mux_session_counters counters; /* when it closed */
 };
 

@@ -22,8 +22,11 @@ static struct kit_way *way_in(struct kit_end *end)
     return end == &end->stream->a ? &end->stream->ba : &end->stream->ab;
 }
 
+/* `len` bytes, which fit. They vanish when nobody will read them. */
 static void way_put(struct kit_way *way, const uint8_t *data, size_t len)
 {
+    if (way->ended)
+        return;
     while (len > 0) {
         size_t at = (way->first + way->len) % KIT_WAY_SIZE;
         size_t n = min_size(len, KIT_WAY_SIZE - at);
@@ -66,8 +69,17 @@ void kit_end_open(struct kit_end *end, struct kit_stream *stream, const struct k
     end->stream = stream;
     end->pool = pool;
     end->deinit_due = true;
+    end->output_due = true; /* HELLO */
     mux_batch_init(&end->batch);
     mux_link_init(&end->link, &ops->link, config, now);
+}
+
+void kit_end_on_output(struct mux_link *link)
+{
+    struct kit_end *end = kit_end_of(link);
+
+    KIT_CHECK(kit_end_alive(end) && link->state == MUX_LINK_OPEN, "output of a link that is closed");
+    end->output_due = true;
 }
 
 void kit_end_linger(struct kit_end *end, uint64_t now)
@@ -113,6 +125,19 @@ void kit_stream_reset(struct kit_stream *stream)
     stream->ba.len = 0;
 }
 
+void kit_stream_end(struct kit_stream *stream)
+{
+    stream->ab.ended = true;
+    stream->ba.ended = true;
+}
+
+void kit_stream_inject(struct kit_stream *stream, const uint8_t *data, size_t len)
+{
+    KIT_CHECK(stream->a.state == KIT_END_UNUSED && len <= KIT_WAY_SIZE - stream->ab.len,
+              "can't inject %zu bytes", len);
+    way_put(&stream->ab, data, len);
+}
+
 static void end_reap(struct kit_end *end, uint64_t now)
 {
     if (end->state != KIT_END_CLOSED || !end->deinit_due)
@@ -151,8 +176,10 @@ void kit_stream_deinit(struct kit_stream *stream, uint64_t now)
 /* See to it that there is something to write. False: there is nothing, or it has closed. */
 static bool begin_batch(struct kit_end *end, uint64_t now)
 {
-    bool output = end->batch.bytes > 0 || mux_link_output(&end->link, &end->batch, now);
+    bool output = end->batch.bytes > 0;
 
+    if (!output && end->output_due)
+        output = end->output_due = mux_link_output(&end->link, &end->batch, now);
     if (!output && end->state == KIT_END_FINISHING)
         kit_end_close(end, MUX_TRY_LATER, "finished", now);
     return output && kit_end_alive(end);
@@ -224,6 +251,15 @@ bool kit_end_read(struct kit_end *end, size_t max, uint64_t now)
     if (way->ended)
         down(end, MUX_OK, "connection closed by peer", now);
     return way->ended;
+}
+
+bool kit_end_quiet(const struct kit_end *end)
+{
+    const struct kit_stream *stream = end->stream;
+    const struct kit_way *in = end == &stream->a ? &stream->ba : &stream->ab;
+
+    return in->len == 0 && !in->ended && !stream->reset && !end->output_due && end->batch.bytes == 0 &&
+           end->state != KIT_END_FINISHING;
 }
 
 uint64_t kit_end_next_read(const struct kit_end *end)

@@ -25,7 +25,7 @@ struct kit_end;
 struct kit_stream;
 
 struct kit_end_ops {
-    struct mux_link_ops link;
+    struct mux_link_ops link; /* on_output: kit_end_on_output */
 
     /* How many bytes may be read now. NULL: any number. */
     size_t (*want)(struct kit_end *end);
@@ -56,6 +56,7 @@ struct kit_end {
     struct mux_pool *pool;
     struct mux_batch batch;
     uint64_t linger_until_ms;
+    bool output_due; /* the link has said so: nothing is written otherwise */
     bool deinit_due; /* closed, and its link still holds memory */
 };
 
@@ -67,6 +68,9 @@ struct kit_stream {
     bool reset;               /* both ends find out when they next look */
     uint64_t silent_until_ms; /* nothing arrives before */
 };
+
+/* For kit_end_ops.link. */
+void kit_end_on_output(struct mux_link *link);
 
 /* Both ways empty, both ends unused. */
 void kit_stream_init(struct kit_stream *stream);
@@ -86,6 +90,9 @@ bool kit_end_read(struct kit_end *end, size_t max, uint64_t now);
 /* The earliest time at which reading may do something, UINT64_MAX: it depends on others. */
 uint64_t kit_end_next_read(const struct kit_end *end);
 
+/* Is there nothing to read, to write, or to find out? Then reading and writing would do nothing. */
+bool kit_end_quiet(const struct kit_end *end);
+
 /* Time for the link, and for a lingering end. Returns whether something happened. */
 bool kit_end_tick(struct kit_end *end, uint64_t now);
 uint64_t kit_end_deadline(const struct kit_end *end);
@@ -103,6 +110,12 @@ void kit_end_close(struct kit_end *end, enum mux_code code, const char *reason, 
 
 /* The transport breaks: what is under way is lost. */
 void kit_stream_reset(struct kit_stream *stream);
+
+/* The transport ends on both sides, as if each had closed it: what is under way still arrives. */
+void kit_stream_end(struct kit_stream *stream);
+
+/* Bytes for end b from nobody: end a is not there. */
+void kit_stream_inject(struct kit_stream *stream, const uint8_t *data, size_t len);
 
 /* Free what closed ends hold. Not from a callback. */
 void kit_stream_reap(struct kit_stream *stream, uint64_t now);

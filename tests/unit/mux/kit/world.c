@@ -9,8 +9,8 @@
 /* The clock starts here, so that "so long ago" never goes below zero. */
 #define START_MS 1000000u
 
-/* No run takes longer: steps, and time that passes in it. */
-#define STEPS_MAX  5000000u
+/* No run takes longer: turns, and time that passes in it. */
+#define TURNS_MAX  5000000u
 #define RUN_MAX_MS (24u * 3600u * 1000u)
 
 /* ── Moving bytes ── */
@@ -71,37 +71,63 @@ static bool write_end(struct kit_world *world, struct kit_end *end)
 
 static bool end_tick(struct kit_world *world, struct kit_end *end)
 {
-    if (!kit_end_alive(end) || !kit_end_tick(end, world->now_ms))
+    if (!kit_end_alive(end) || world->ticked_ms == world->now_ms || !kit_end_tick(end, world->now_ms))
         return false;
     KIT_CHECK(!kit_end_alive(end) || kit_end_deadline(end) > world->now_ms,
               "a link's timer fires again at once");
     return true;
 }
 
-static bool step_stream(struct kit_world *world, struct kit_stream *stream, enum kit_lane up)
+/* One end of a stream reads, writes and looks at the clock. */
+static bool step_end(struct kit_world *world, struct kit_end *end, const struct kit_way *in,
+                     enum kit_lane lane)
 {
     bool done = false;
 
-    if (kit_stream_over(stream))
+    if (!kit_end_alive(end))
         return false;
-    done = read_end(world, &stream->b, &stream->ab, up) || done;
-    done = read_end(world, &stream->a, &stream->ba, up + 1) || done;
-    done = write_end(world, &stream->a) || done;
-    done = write_end(world, &stream->b) || done;
-    done = end_tick(world, &stream->a) || done;
-    done = end_tick(world, &stream->b) || done;
+    if (kit_end_quiet(end)) {
+        done = cut(world, end->stream, lane);
+    } else {
+        done = read_end(world, end, in, lane);
+        done = write_end(world, end) || done;
+    }
+    return end_tick(world, end) || done;
+}
+
+static bool step_stream(struct kit_world *world, struct kit_stream *stream, enum kit_lane up)
+{
+    bool done = step_end(world, &stream->b, &stream->ab, up);
+
+    done = step_end(world, &stream->a, &stream->ba, up + 1) || done;
+    kit_stream_reap(stream, world->now_ms);
+    return done;
+}
+
+/* The host's end of a guest stream; the guest itself stands still. */
+static bool step_frozen(struct kit_world *world, struct kit_stream *stream)
+{
+    bool done = step_end(world, &stream->b, &stream->ab, KIT_GUEST_UP);
+
     kit_stream_reap(stream, world->now_ms);
     return done;
 }
 
 static bool step_near(struct kit_world *world, struct kit_near *near)
 {
-    bool done = kit_near_step(near, world->now_ms);
+    bool frozen = world->now_ms < near->frozen_until_ms;
+    bool done = !frozen && kit_near_step(near, world->now_ms);
 
     for (unsigned i = 0; i < KIT_NEAR_GUESTS; i++) {
-        done = step_stream(world, &near->guests[i].stream, KIT_GUEST_UP) || done;
+        struct kit_stream *stream = &near->guests[i].stream;
+
+        if (kit_stream_over(stream))
+            continue;
+        done = (frozen ? step_frozen(world, stream) : step_stream(world, stream, KIT_GUEST_UP)) || done;
         kit_guest_check_bounds(&near->guests[i]);
     }
+    if (frozen)
+        return done;
     done = kit_app_step(&near->app, &world->rng, world->now_ms) || done;
     done = kit_app_tick(&near->app, world->now_ms) || done;
     return done;
@@ -120,26 +146,28 @@ static bool step_far_session(struct kit_world *world, struct kit_far_session *se
 static void set_clocks(struct kit_world *world)
 {
     world->host.now_ms = world->now_ms;
-    for (unsigned i = 0; i < world->config.sessions; i++) {
-        world->nears[i].app.now_ms = world->now_ms;
-        world->far_sessions[i].app.now_ms = world->now_ms;
+    for (unsigned i = 0; i < world->live_count; i++) {
+        world->nears[world->live[i]].app.now_ms = world->now_ms;
+        world->far_sessions[world->live[i]].app.now_ms = world->now_ms;
     }
 }
 
-bool kit_world_step(struct kit_world *world)
+static bool step(struct kit_world *world)
 {
-    unsigned n = world->config.sessions;
+    unsigned n = world->live_count;
     unsigned first = (unsigned)kit_below(&world->rng, n);
     bool done;
 
     set_clocks(world);
     done = kit_host_step(&world->host, world->now_ms);
     for (unsigned i = 0; i < n; i++)
-        done = step_near(world, &world->nears[(first + i) % n]) || done;
+        done = step_near(world, &world->nears[world->live[(first + i) % n]]) || done;
     for (unsigned i = 0; i < KIT_HOST_LINKS; i++)
-        done = step_stream(world, &world->host.links[i], KIT_LINK_UP) || done;
+        if (!kit_stream_over(&world->host.links[i]))
+            done = step_stream(world, &world->host.links[i], KIT_LINK_UP) || done;
+    world->ticked_ms = world->now_ms;
     for (unsigned i = 0; i < n; i++)
-        done = step_far_session(world, &world->far_sessions[(first + i) % n]) || done;
+        done = step_far_session(world, &world->far_sessions[world->live[(first + i) % n]]) || done;
     return done;
 }
 
@@ -172,16 +200,18 @@ static void consider_app(const struct kit_world *world, const struct kit_app *ap
     consider(world, mux_session_deadline(&app->session), next);
 }
 
-uint64_t kit_world_deadline(const struct kit_world *world)
+static uint64_t next_deadline(const struct kit_world *world)
 {
     uint64_t next = UINT64_MAX;
 
     consider(world, kit_host_deadline(&world->host), &next);
     for (unsigned i = 0; i < KIT_HOST_LINKS; i++)
         consider_stream(world, &world->host.links[i], &next);
-    for (unsigned i = 0; i < world->config.sessions; i++) {
+    for (unsigned k = 0; k < world->live_count; k++) {
+        unsigned i = world->live[k];
         const struct kit_near *near = &world->nears[i];
 
+        consider(world, near->frozen_until_ms, &next);
         consider(world, kit_near_deadline(near), &next);
         consider_app(world, &near->app, &next);
         for (unsigned j = 0; j < KIT_NEAR_GUESTS; j++)
@@ -192,37 +222,62 @@ uint64_t kit_world_deadline(const struct kit_world *world)
     return next;
 }
 
-bool kit_world_over(const struct kit_world *world)
+static bool session_over(const struct kit_world *world, unsigned index)
 {
-    for (unsigned i = 0; i < world->config.sessions; i++) {
-        const struct kit_far_session *far = &world->far_sessions[i];
+    const struct kit_near *near = &world->nears[index];
+    const struct kit_far_session *far = &world->far_sessions[index];
 
-        if (!world->nears[i].app.closed || (far->opened && !far->app.closed))
+    if (!near->app.closed || (far->opened && !far->app.closed))
+        return false;
+    for (unsigned i = 0; i < KIT_NEAR_GUESTS; i++)
+        if (!kit_stream_over(&near->guests[i].stream) || near->guests[i].relayed)
             return false;
-        for (unsigned j = 0; j < KIT_NEAR_GUESTS; j++)
-            if (!kit_stream_over(&world->nears[i].guests[j].stream) || world->nears[i].guests[j].relayed)
-                return false;
-    }
     return true;
 }
 
-void kit_world_run(struct kit_world *world, uint64_t at_ms)
+/* Forget the sessions that are over. Those that the far edge never heard of stay: their OPEN may be under
+ * way. */
+static void prune(struct kit_world *world)
 {
-    unsigned steps = 0;
+    for (unsigned i = 0; i < world->live_count;) {
+        unsigned index = world->live[i];
 
-    while (!kit_world_over(world)) {
-        uint64_t next;
-
-        KIT_CHECK(++steps < STEPS_MAX, "it goes on for ever");
-        if (kit_world_step(world))
-            continue;
-        next = kit_world_deadline(world);
-        KIT_CHECK(next != UINT64_MAX, "nothing moves any more");
-        KIT_CHECK(next - START_MS < RUN_MAX_MS, "sessions are still not over");
-        if (next > at_ms)
-            return;
-        world->now_ms = next;
+        if (world->far_sessions[index].opened && session_over(world, index))
+            world->live[i] = world->live[--world->live_count];
+        else
+            i++;
     }
+}
+
+static bool over(const struct kit_world *world)
+{
+    for (unsigned i = 0; i < world->live_count; i++)
+        if (!session_over(world, world->live[i]))
+            return false;
+    return true;
+}
+
+bool kit_world_turn(struct kit_world *world)
+{
+    uint64_t next;
+
+    if (over(world))
+        return false;
+    KIT_CHECK(++world->turns < TURNS_MAX, "it goes on for ever");
+    if (step(world))
+        return true;
+    next = next_deadline(world);
+    prune(world);
+    KIT_CHECK(next != UINT64_MAX, "nothing moves any more");
+    KIT_CHECK(next - START_MS < RUN_MAX_MS, "sessions are still not over");
+    world->now_ms = next;
+    return true;
+}
+
+void kit_world_run(struct kit_world *world)
+{
+    while (kit_world_turn(world))
+        ;
 }
 
 /* ── Life ── */
@@ -268,11 +323,14 @@ struct kit_world *kit_world_create(const struct kit_world_config *config, kit_pl
     mux_pool_init(&world->near_pool);
     world->nears = calloc(config->sessions, sizeof(*world->nears));
     world->far_sessions = calloc(config->sessions, sizeof(*world->far_sessions));
-    KIT_CHECK(world->nears != NULL && world->far_sessions != NULL, "out of memory");
+    world->live = calloc(config->sessions, sizeof(*world->live));
+    KIT_CHECK(world->nears != NULL && world->far_sessions != NULL && world->live != NULL, "out of memory");
     kit_far_init(&world->far, &world->session_config, world->far_sessions, config->sessions);
     kit_host_init(&world->host, &world->far, config->host_window_bytes);
-    for (unsigned i = 0; i < config->sessions; i++)
-        init_session(world, i, plan_for);
+    for (; world->live_count < config->sessions; world->live_count++) {
+        world->live[world->live_count] = world->live_count;
+        init_session(world, world->live_count, plan_for);
+    }
     return world;
 }
 
@@ -283,6 +341,7 @@ void kit_world_destroy(struct kit_world *world)
     kit_host_deinit(&world->host, world->now_ms);
     kit_far_deinit(&world->far);
     mux_pool_deinit(&world->near_pool);
+    free(world->live);
     free(world->far_sessions);
     free(world->nears);
     free(world);

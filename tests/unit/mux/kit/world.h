@@ -40,16 +40,20 @@ struct kit_world {
     struct mux_session_config session_config;
     struct kit_rng rng;
     uint64_t now_ms;
+    uint64_t ticked_ms; /* the links' timers had their chance at this time */
     struct mux_pool near_pool;
     struct kit_near *nears;
     struct kit_far_session *far_sessions;
     struct kit_host host;
     struct kit_far far;
+    unsigned *live; /* indices of the sessions that are not over yet */
+    unsigned live_count;
     uint64_t passed[KIT_LANES]; /* bytes read */
     uint64_t since[KIT_LANES];  /* the same since the last cut */
     const struct kit_cut *cuts; /* to be made, in this order */
     unsigned cut_count;
     unsigned cuts_made;
+    unsigned turns;
 };
 
 /* `near` and `far` are what each side of session `index` does. */
@@ -61,18 +65,13 @@ struct kit_world *kit_world_create(const struct kit_world_config *config, kit_pl
 /* All chunks must have come back to their pools: asserted. */
 void kit_world_destroy(struct kit_world *world);
 
-/* Let everything that can happen now happen once. Returns whether something did. */
-bool kit_world_step(struct kit_world *world);
+/* Let everything that can happen now happen once or, when there is nothing, the clock jump to the next
+ * deadline. False: all sessions are over and all guest streams gone. Fails when nothing moves any more, or
+ * when it takes longer than any run should. */
+bool kit_world_turn(struct kit_world *world);
 
-/* When something will happen by itself after now. UINT64_MAX: never. */
-uint64_t kit_world_deadline(const struct kit_world *world);
-
-/* Are all sessions over, and all guest streams gone? */
-bool kit_world_over(const struct kit_world *world);
-
-/* Go on until all is over. `at_ms`: stop earlier, when the clock would pass this. Fails when nothing moves,
- * or when it takes longer than any run should. */
-void kit_world_run(struct kit_world *world, uint64_t at_ms);
+/* Go on until all is over. */
+void kit_world_run(struct kit_world *world);
 
 /* Both sides of session `index` have sent and received all, and are closed in order. */
 bool kit_world_complete(const struct kit_world *world, unsigned index);

@@ -183,10 +183,12 @@ static int on_open(struct mux_link *link, uint32_t number, const struct mux_open
     link->last_number = number;
     if (link->refusal_count >= REFUSALS_MAX)
         return fail(link, "%u refused sessions and the answers are not read", REFUSALS_MAX);
-    if (link->config->max_sessions != 0 && HASH_COUNT(link->attachments) >= link->config->max_sessions)
+    if (link->config->max_sessions != 0 && link->opened >= link->config->max_sessions) {
         mux_link_refuse(link, number, MUX_SESSION_LIMIT, "too many sessions on this connection");
-    else
-        link->ops->on_open(link, number, open, now);
+        return 0;
+    }
+    link->opened++;
+    link->ops->on_open(link, number, open, now);
     return 0;
 }
 

@@ -91,7 +91,7 @@ struct mux_link_config {
     uint32_t idle_timeout_ms;  /* dead when nothing was heard for so long, without pinging; 0: never */
     uint32_t hello_timeout_ms; /* dead when HELLO has not come by then; 0: never */
     uint32_t open_timeout_ms;  /* acceptor: dead when no session was opened by then; 0: never */
-    uint32_t max_sessions;     /* the peer may have open at once; 0: no limit */
+    uint32_t max_sessions;     /* the peer may open in all; 0: no limit */
 };
 
 /* What the peer said of itself. */
@@ -122,6 +122,7 @@ struct mux_link {
     struct mux_peer peer;
     struct mux_attachment *attachments; /* by number */
     uint32_t last_number;               /* highest number opened */
+    uint32_t opened;                    /* OPENs handed to on_open */
     unsigned pending;                   /* link-level frames to send, bits */
     uint8_t pong[MUX_PING_SIZE];
     const char *goaway_reason; /* static */

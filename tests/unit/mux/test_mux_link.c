@@ -244,7 +244,7 @@ static void sessions_are_limited(void **state)
     assert_int_equal(kit_peer_expect(&f->peer, MUX_RESET, 3)->code, MUX_SESSION_LIMIT);
     mux_link_remove(&f->attachments[0].attachment);
     assert_int_equal(kit_peer_open(&f->peer, 4, &an_open, NOW), 0);
-    assert_int_equal(f->opens, 3);
+    assert_int_equal(f->opens, 2); /* in all, not at once: a guest stream carries one session */
 }
 
 static void a_peer_that_does_not_read_its_refusals_is_cut_off(void **state)

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import os
+import random
 import re
 import secrets
 import signal
@@ -13,7 +14,10 @@ from pathlib import Path
 
 import pika
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "lib"))
+TESTS = Path(__file__).resolve().parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "fault")]
+import demo_chaos
+from faultlib.interposer import Interposer, LoopThread, on_link
 from harness.chain import Chain, Endpoint, check_programs
 from harness.rabbitmq import Broker
 from harness.workspace import Workspace, end_on_signals, wait_until
@@ -36,8 +40,10 @@ MIB = 1 << 20
 class Demo:
     """The whole installation in one temporary folder, and what is shown of it."""
 
-    def __init__(self, workspace: Workspace):
+    def __init__(self, workspace: Workspace, chaos: bool):
         self.workspace = workspace
+        self.chaos = chaos
+        self.link: Interposer = None  # stands in the link, to cut it
         self.broker: Broker = None
         self.chain: Chain = None
 
@@ -56,7 +62,11 @@ class Demo:
         self.title("Starting, all on loopback ports that were free:")
         self.broker = Broker(self.workspace).start()
         self.line("RabbitMQ", f"127.0.0.1:{self.broker.node.port}, a private node")
-        self.chain = Chain(self.workspace, [Endpoint(self.broker.node.host, self.broker.node.port)]).start()
+        self.chain = Chain(self.workspace, [Endpoint(self.broker.node.host, self.broker.node.port)])
+        if self.chaos:
+            self.link, upstream = on_link(LoopThread(), self.chain.link, random.Random())
+            self.chain.upstream = Endpoint(*upstream)
+        self.chain.start()
         self.line("amqp-proxy", f"127.0.0.1:{self.chain.link.port}")
         self.line("host-proxy", "vsock port 5672 (embedded)")
         for cid, guest in self.chain.guests.items():
@@ -163,6 +173,13 @@ class Demo:
         began = time.monotonic()
         print(PICTURE)
         self.start()
+        if self.chaos:
+            demo_chaos.run(self, self.link)
+        else:
+            self.show()
+        print(f"\nAll of this was checked. It took {time.monotonic() - began:.0f} s.", flush=True)
+
+    def show(self) -> None:
         self.title("Messages, by stock clients:")
         self.from_tools_to_pika()
         self.from_pika_to_tools()
@@ -170,7 +187,6 @@ class Demo:
         self.many_sessions()
         self.title("Who connected, from host-proxy's log:")
         self.who_connected()
-        print(f"\nAll of this was checked. It took {time.monotonic() - began:.0f} s.", flush=True)
 
     def explain_use(self, keeper: int) -> None:
         guest, node = self.chain.guests[101].endpoint, self.broker.node
@@ -190,10 +206,10 @@ To end it and remove all it made:  kill {keeper}
 """, flush=True)
 
 
-def run(keep: bool, finished=lambda: None) -> None:
+def run(keep: bool, chaos: bool, finished=lambda: None) -> None:
     """Runs the demo; with `keep`, calls `finished` when it was shown, and stays until a signal comes."""
     with Workspace("amqp-vsock-demo-") as workspace:
-        demo = Demo(workspace)
+        demo = Demo(workspace, chaos)
         try:
             demo.run()
         except Exception:
@@ -205,7 +221,7 @@ def run(keep: bool, finished=lambda: None) -> None:
             signal.pause()
 
 
-def run_in_background() -> int:
+def run_in_background(chaos: bool) -> int:
     """Runs the demo in a child that outlives us; returns when it has been shown, with its exit code."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -214,7 +230,7 @@ def run_in_background() -> int:
         os.setsid()
         end_on_signals()
         try:
-            run(True, finished=lambda: let_go(writer))
+            run(True, chaos, finished=lambda: let_go(writer))
         except SystemExit:
             os._exit(0)
         except BaseException as error:
@@ -245,12 +261,13 @@ def let_go(writer: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--chaos", action="store_true")
     arguments = parser.parse_args()
     end_on_signals()
     try:
         if arguments.keep:
-            return run_in_background()
-        run(False)
+            return run_in_background(arguments.chaos)
+        run(False, arguments.chaos)
         return 0
     except KeyboardInterrupt:
         print("\ninterrupted; everything was ended", file=sys.stderr)

@@ -89,5 +89,4 @@ def under_load(stand: Stand, name: str, breaks: Iterable[Kind], load: dict, mess
 
 
 def run_kind(stand: Stand, kind: Kind, rounds: Optional[int], messages: int) -> Row:
-    load = {"heartbeat": stand.pace.heartbeat_s} if kind.heartbeats else {}
-    return under_load(stand, kind.name, [kind] * (rounds or kind.rounds), load, messages)
+    return under_load(stand, kind.name, [kind] * (rounds or kind.rounds), kind.load(stand.pace), messages)

@@ -5,7 +5,7 @@ import time
 from typing import Callable, NamedTuple
 
 from .interposer import DEAD, EOF, RESET
-from .stand import BROKEN_GUEST, Stand
+from .stand import BROKEN_GUEST, Pace, Stand
 
 SHORT_S = 0.3  # a pause within breaks is shorter
 
@@ -115,6 +115,11 @@ class Kind(NamedTuple):
     detaches: bool = True  # sessions must notice, or the break was none
     weight: int = 10  # how often the soak takes it
     heartbeats: bool = False  # clients and broker watch each other
+
+    def load(self, pace: Pace) -> dict:
+        """Options of the clients. Nobody is in a handshake, which has a time limit of its own, while heartbeats are
+        what is looked at."""
+        return {"heartbeat": pace.heartbeat_s, "visitors": 0} if self.heartbeats else {}
 
 
 KINDS = [

@@ -30,6 +30,7 @@ class Pace(NamedTuple):
     away_s: float  # host-proxy is away: longer than clients' and broker's heartbeats allow
     heartbeat_s: int  # of the clients when host-proxy is away
     patience_s: float  # all sessions must be back by then
+    broker: str = ""  # settings of RabbitMQ; any make it a node of our own
 
 
 QUICK = Pace(
@@ -39,8 +40,9 @@ QUICK = Pace(
     amqp_args=["--ping-interval", "500ms", "--ping-timeout", "1s"],
     hole_s=2.5, away_s=7, heartbeat_s=2, patience_s=30)
 
-# The daemons as they are by default.
-REAL = Pace(guest_args=[], host_args=[], amqp_args=[], hole_s=20, away_s=25, heartbeat_s=5, patience_s=90)
+# The daemons as they are by default. RabbitMQ gives a client 10 s for its handshake, and some breaks are longer.
+REAL = Pace(guest_args=[], host_args=[], amqp_args=[], hole_s=20, away_s=35, heartbeat_s=5, patience_s=90,
+            broker="handshake_timeout = 120000\n")
 
 
 class Stand:
@@ -59,8 +61,8 @@ class Stand:
             self._cleanup = cleanup.pop_all()
 
     def _start_broker(self, cleanup: ExitStack) -> None:
-        shared = shared_node()
-        self.node = shared or Broker(self.workspace).start().node
+        shared = None if self.pace.broker else shared_node()
+        self.node = shared or Broker(self.workspace, settings=self.pace.broker).start().node
         self.node.add_vhost(self.vhost)
         if shared:
             cleanup.callback(shared.delete_vhost, self.vhost)

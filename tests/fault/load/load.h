@@ -31,7 +31,8 @@ struct load_options {
     unsigned pairs;
     unsigned idlers;
     unsigned visitors;
-    unsigned slower; /* publishers pause so many times longer */
+    unsigned slower;     /* publishers pause so many times longer */
+    unsigned patience_s; /* a consumer waits so long for the rest of its messages */
 };
 
 /* Sums over all threads. */
@@ -83,6 +84,9 @@ bool load_done(struct load_worker *worker, int status, const char *what);
 
 /* The connection ended as it must not: count it, say why on standard error, and give it up. */
 void load_disconnected(struct load_worker *worker, const char *what, const char *why);
+
+/* As load_disconnected, because of this frame. */
+void load_unexpected(struct load_worker *worker, const char *what, const amqp_frame_t *frame);
 
 /* A piece of work that was begun at `begun_ms` is done. */
 void load_fresh(struct load_worker *worker, uint64_t begun_ms);

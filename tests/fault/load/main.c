@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  *   fault-load --port PORT --vhost VHOST --name NAME [--host ADDRESS] [--heartbeat SECONDS] [--pairs N]
- *              [--idlers N] [--visitors N] [--slower FACTOR]
+ *              [--idlers N] [--visitors N] [--slower FACTOR] [--patience SECONDS]
  *
  * Commands come on standard input, a line each; every command is answered by a line of JSON:
  *
@@ -25,7 +25,8 @@ struct load_options load_options = {.host = "127.0.0.1",
                                     .pairs = 3,
                                     .idlers = 4,
                                     .visitors = 1,
-                                    .slower = 1};
+                                    .slower = 1,
+                                    .patience_s = 60};
 struct load_tally load_tally;
 atomic_bool load_stopping;
 
@@ -50,11 +51,17 @@ static unsigned number_of(const char *text)
 static void read_options(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"host", required_argument, NULL, 'h'},      {"port", required_argument, NULL, 'p'},
-        {"vhost", required_argument, NULL, 'v'},     {"name", required_argument, NULL, 'n'},
-        {"heartbeat", required_argument, NULL, 'b'}, {"pairs", required_argument, NULL, 'a'},
-        {"idlers", required_argument, NULL, 'i'},    {"visitors", required_argument, NULL, 's'},
-        {"slower", required_argument, NULL, 'l'},    {NULL, 0, NULL, 0},
+        {"host", required_argument, NULL, 'h'},
+        {"port", required_argument, NULL, 'p'},
+        {"vhost", required_argument, NULL, 'v'},
+        {"name", required_argument, NULL, 'n'},
+        {"heartbeat", required_argument, NULL, 'b'},
+        {"pairs", required_argument, NULL, 'a'},
+        {"idlers", required_argument, NULL, 'i'},
+        {"visitors", required_argument, NULL, 's'},
+        {"slower", required_argument, NULL, 'l'},
+        {"patience", required_argument, NULL, 'e'},
+        {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -69,6 +76,7 @@ static void read_options(int argc, char **argv)
         case 'i': load_options.idlers = number_of(optarg); break;
         case 's': load_options.visitors = number_of(optarg); break;
         case 'l': load_options.slower = number_of(optarg); break;
+        case 'e': load_options.patience_s = number_of(optarg); break;
         default: fail(usage);
         }
     }

@@ -15,9 +15,6 @@
 #define PREFETCH   200
 #define WINDOW_MAX 128u
 
-/* A consumer waits so long for the rest of its messages. */
-#define PATIENCE_MS 60000u
-
 /* Some sessions carry many small messages, others few that fill windows and span frames. */
 static const struct shape {
     unsigned size_min, size_max;
@@ -87,9 +84,7 @@ static bool take_confirm(struct load_worker *worker, struct unconfirmed *unconfi
     if (!load_done(worker, status, "confirm"))
         return false;
     if (frame.frame_type != AMQP_FRAME_METHOD || frame.payload.method.id != AMQP_BASIC_ACK_METHOD) {
-        load_disconnected(worker, "confirm",
-                          frame.frame_type == AMQP_FRAME_METHOD ? amqp_method_name(frame.payload.method.id)
-                                                                : "a frame that is none");
+        load_unexpected(worker, "confirm", &frame);
         return false;
     }
     ack = frame.payload.method.decoded;
@@ -200,6 +195,21 @@ static void account(struct load_worker *worker, struct seen *seen, amqp_bytes_t 
     atomic_fetch_add(&load_tally.consumed, 1);
 }
 
+/* Something else came. */
+static void no_message(struct load_worker *worker, int error)
+{
+    amqp_frame_t frame;
+
+    if (error == AMQP_STATUS_UNEXPECTED_STATE) /* a frame that is no delivery: it can be read now */
+        error = amqp_simple_wait_frame(worker->connection, &frame);
+    else if (error == AMQP_STATUS_OK)
+        error = AMQP_STATUS_UNEXPECTED_STATE;
+    if (error == AMQP_STATUS_OK)
+        load_unexpected(worker, "consume", &frame);
+    else
+        load_disconnected(worker, "consume", amqp_error_string2(error));
+}
+
 /* Take a message, if one comes soon. False: disconnected. */
 static bool take_message(struct load_worker *worker, struct seen *seen)
 {
@@ -213,7 +223,7 @@ static bool take_message(struct load_worker *worker, struct seen *seen)
     if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION && reply.library_error == AMQP_STATUS_TIMEOUT)
         return true;
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
-        load_disconnected(worker, "consume", amqp_error_string2(reply.library_error));
+        no_message(worker, reply.library_error);
         return false;
     }
     seen->last_ms = load_now_ms();
@@ -234,7 +244,7 @@ static bool consume_all(struct load_worker *worker, struct seen *seen)
     struct load_pair *pair = worker->pair;
 
     while (!has_all(pair, seen)) {
-        if (atomic_load(&pair->published) && load_now_ms() > seen->last_ms + PATIENCE_MS)
+        if (atomic_load(&pair->published) && load_now_ms() > seen->last_ms + load_options.patience_s * 1000u)
             return true;
         if (!take_message(worker, seen))
             return false;

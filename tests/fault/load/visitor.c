@@ -29,9 +29,7 @@ static bool idle(struct load_worker *worker)
     int status = amqp_simple_wait_frame_noblock(worker->connection, &frame, &timeout);
 
     if (status == AMQP_STATUS_OK) {
-        load_disconnected(worker, "idle",
-                          frame.frame_type == AMQP_FRAME_METHOD ? amqp_method_name(frame.payload.method.id)
-                                                                : "a frame that was not asked for");
+        load_unexpected(worker, "idle", &frame);
         return false;
     }
     return status == AMQP_STATUS_TIMEOUT || load_done(worker, status, "idle");

@@ -42,8 +42,8 @@ bool load_done(struct load_worker *worker, int status, const char *what)
     return false;
 }
 
-/* The reason that the server gave. */
-static const char *reason_of(const amqp_method_t *method, char *text, size_t size)
+/* What the server said, and why if it says so. */
+static const char *words_of(const amqp_method_t *method, char *text, size_t size)
 {
     const amqp_connection_close_t *connection = method->decoded;
     const amqp_channel_close_t *channel = method->decoded;
@@ -59,6 +59,16 @@ static const char *reason_of(const amqp_method_t *method, char *text, size_t siz
     return text;
 }
 
+void load_unexpected(struct load_worker *worker, const char *what, const amqp_frame_t *frame)
+{
+    char text[320];
+
+    if (frame->frame_type == AMQP_FRAME_METHOD)
+        load_disconnected(worker, what, words_of(&frame->payload.method, text, sizeof(text)));
+    else
+        load_disconnected(worker, what, "a frame that was not asked for");
+}
+
 static bool is_normal(struct load_worker *worker, amqp_rpc_reply_t reply, const char *what)
 {
     char text[320];
@@ -66,7 +76,7 @@ static bool is_normal(struct load_worker *worker, amqp_rpc_reply_t reply, const 
     if (reply.reply_type == AMQP_RESPONSE_NORMAL)
         return true;
     if (reply.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION)
-        load_disconnected(worker, what, reason_of(&reply.reply, text, sizeof(text)));
+        load_disconnected(worker, what, words_of(&reply.reply, text, sizeof(text)));
     else
         load_disconnected(worker, what, amqp_error_string2(reply.library_error));
     return false;

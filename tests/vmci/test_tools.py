@@ -1,24 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Stock tools on the fabric by the preload library: Python's socket module, socat, ncat, each with each."""
+import hashlib
 import os
 import re
-import shutil
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 from fabric import Case, PYTHON
 from vsock import digest_of
 
 VSOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vsock.py")
 MIB = 1 << 20
-SHA256 = ["sha256sum"]
 
 
 def server_command(tool, port):
-    """Reads a connection to its end, answers with the SHA-256, as `sha256sum` prints it or Python does; then ends."""
+    """Reads a connection to its end, then answers with the SHA-256. ncat can't do that, over TCP neither: it ends with
+    its client's side. It prints what it reads, and sends what it is given."""
     return {"python": [PYTHON, VSOCK, "serve", port, 1],
             "socat": ["socat", "-d", "-d", "-t20", f"VSOCK-LISTEN:{port}", "EXEC:sha256sum"],
-            "ncat": ["ncat", "--vsock", "-v", "-l", port, "-e", shutil.which("sha256sum")]}[tool]
+            "ncat": ["ncat", "--vsock", "-v", "-l", port]}[tool]
 
 
 def client_command(tool, cid, port):
@@ -37,18 +38,29 @@ def who_came(tool, log):
 
 class Tools(Case):
     def exchange(self, server_tool, client_tool, server_cid, client_cid, count, port=5000):
-        server = self.start(server_cid, *server_command(server_tool, port))
+        """count bytes to the server, and their digest back."""
+        server = self.start(server_cid, *server_command(server_tool, port), text=False)
         self.listening(server_cid, port)
-        command = client_command(client_tool, server_cid, port)
-        if client_tool == "python":
-            client, data = self.start(client_cid, *command, count), None
-        else:
-            client, data = self.start(client_cid, *command, text=False), self.bytes(count)
-        answer = self.finish(client, data)
-        answer = answer if isinstance(answer, str) else answer.decode()
+        if server_tool == "ncat":
+            server.stdin.write(digest_of(count).encode())
+            server.stdin.flush()
+        received = ThreadPoolExecutor(1).submit(server.stdout.read)
+        answer = self.finish(*self.start_client(client_tool, client_cid, server_cid, port, count)).decode()
         self.assertEqual(answer.split()[0], digest_of(count))
-        out, err = server.communicate(timeout=20)
-        self.assertEqual(who_came(server_tool, out + err), [client_cid], out + err)
+        out = received.result(timeout=20)
+        if server_tool == "ncat":
+            self.assertEqual(hashlib.sha256(out).hexdigest(), digest_of(count))
+            out = b""
+        log = (out + server.stderr.read()).decode()
+        self.assertEqual(server.wait(timeout=20), 0, log)
+        self.assertEqual(who_came(server_tool, log), [client_cid], log)
+
+    def start_client(self, tool, cid, server_cid, port, count):
+        """The process, and its input: all of it, or nothing when it makes its own."""
+        command = client_command(tool, server_cid, port)
+        if tool == "python":
+            return self.start(cid, *command, count, text=False), None
+        return self.start(cid, *command, text=False), self.bytes(count)
 
     @staticmethod
     def bytes(count):

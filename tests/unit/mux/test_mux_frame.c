@@ -4,6 +4,7 @@
 #include "mux/code.h"
 #include "mux/frame.h"
 #include "tests/unit/mux/kit/rng.h"
+#include "tests/unit/mux/kit/transcript.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -217,61 +218,6 @@ static void texts_are_cut_to_their_limits(void **state)
 
 /* ── A stream of all kinds ── */
 
-/* What decoding a stream gave: control frames encoded again, DATA joined again. */
-struct transcript {
-    uint8_t bytes[4096];
-    size_t len;
-    bool in_data; /* DATA under way: more of it extends the frame */
-    size_t data_at;
-    uint32_t data_len;
-};
-
-static void end_data(struct transcript *t, uint32_t session, uint64_t offset, bool fin)
-{
-    mux_encode_data_header(t->bytes + t->data_at, session, offset - t->data_len, t->data_len, fin);
-    t->in_data = false;
-}
-
-/* One piece of DATA; `last` when it completes its frame. */
-static void note_data(struct transcript *t, const struct mux_frame *frame, bool last)
-{
-    if (!t->in_data) {
-        t->in_data = true;
-        t->data_at = t->len;
-        t->data_len = 0;
-        t->len += MUX_DATA_HEADER;
-    }
-    memcpy(t->bytes + t->len, frame->u.data.bytes, frame->u.data.len);
-    t->len += frame->u.data.len;
-    t->data_len += (uint32_t)frame->u.data.len;
-    if (last)
-        end_data(t, frame->session, frame->u.data.offset + frame->u.data.len, frame->u.data.fin);
-}
-
-static void note_frame(struct transcript *t, const struct mux_frame *frame, const struct mux_reader *reader)
-{
-    char reason[MUX_REASON_MAX + 1];
-    uint8_t *out = t->bytes + t->len;
-
-    switch (frame->type) {
-    case MUX_HELLO: t->len += mux_encode_hello(out, &frame->u.hello); break;
-    case MUX_OPEN: t->len += mux_encode_open(out, frame->session, &frame->u.open); break;
-    case MUX_OPEN_OK: t->len += mux_encode_open_ok(out, frame->session, &frame->u.open_ok); break;
-    case MUX_DATA: note_data(t, frame, reader->state == MUX_READ_HEAD); break;
-    case MUX_MAX_DATA: t->len += mux_encode_max_data(out, frame->session, &frame->u.max_data); break;
-    case MUX_RESET:
-        mux_text_copy(frame->u.reset.reason, reason, sizeof(reason));
-        t->len += mux_encode_reset(out, frame->session, frame->u.reset.code, reason);
-        break;
-    case MUX_PING:
-    case MUX_PONG: t->len += mux_encode_ping(out, frame->type, frame->session, frame->u.ping); break;
-    case MUX_GOAWAY:
-        t->len += mux_encode_goaway(out, mux_text_copy(frame->u.goaway, reason, sizeof(reason)));
-        break;
-    default: t->len += mux_encode_detach(out, frame->session); break;
-    }
-}
-
 /* All kinds one after another, DATA among them with and without bytes and FIN. */
 static size_t all_kinds(uint8_t *out)
 {
@@ -302,14 +248,16 @@ static size_t all_kinds(uint8_t *out)
     return n;
 }
 
-/* Feed the stream in the pieces that `cuts` (ascending, ended by `size`) make. Each piece is a copy of its
- * own, so that a sanitizer sees any look past its end. */
-static void feed(const uint8_t *stream, size_t size, const size_t *cuts, struct transcript *t)
+/* Read the stream in the pieces that `cuts` (ascending, ended by `size`) make: all its frames must come out.
+ * Each piece is a copy of its own, so that a sanitizer sees any look past its end. */
+static void feed(const uint8_t *stream, size_t size, const size_t *cuts)
 {
+    uint8_t bytes[4096];
+    struct kit_transcript transcript;
     struct mux_reader reader;
     size_t from = 0;
 
-    *t = (struct transcript){0};
+    kit_transcript_init(&transcript, bytes);
     mux_reader_init(&reader, MUX_PAYLOAD_MAX);
     for (; from < size; from = *cuts++) {
         size_t n = *cuts - from;
@@ -320,27 +268,26 @@ static void feed(const uint8_t *stream, size_t size, const size_t *cuts, struct 
 
         memcpy(piece, stream + from, n);
         while ((rc = mux_reader_next(&reader, &data, piece + n, &frame)) > 0)
-            note_frame(t, &frame, &reader);
+            kit_transcript_add(&transcript, &frame, &reader);
         assert_int_equal(rc, 0);
         assert_ptr_equal(data, piece + n);
         test_free(piece);
     }
     mux_reader_deinit(&reader);
+    assert_int_equal(transcript.len, size);
+    assert_memory_equal(transcript.bytes, stream, size);
 }
 
 static void cut_at_every_byte(void **state)
 {
     uint8_t stream[2048];
     size_t size = all_kinds(stream);
-    struct transcript t;
 
     (void)state;
     for (size_t at = 0; at <= size; at++) {
         const size_t cuts[] = {at, size};
 
-        feed(stream, size, cuts, &t);
-        assert_int_equal(t.len, size);
-        assert_memory_equal(t.bytes, stream, size);
+        feed(stream, size, cuts);
     }
 }
 
@@ -349,14 +296,11 @@ static void byte_by_byte(void **state)
     uint8_t stream[2048];
     size_t cuts[2048];
     size_t size = all_kinds(stream);
-    struct transcript t;
 
     (void)state;
     for (size_t i = 0; i < size; i++)
         cuts[i] = i + 1;
-    feed(stream, size, cuts, &t);
-    assert_int_equal(t.len, size);
-    assert_memory_equal(t.bytes, stream, size);
+    feed(stream, size, cuts);
 }
 
 static void cut_anywhere(void **state)
@@ -365,7 +309,6 @@ static void cut_anywhere(void **state)
     uint8_t stream[2048];
     size_t cuts[2049];
     size_t size = all_kinds(stream);
-    struct transcript t;
 
     (void)state;
     for (int i = 0; i < 500; i++) {
@@ -375,9 +318,7 @@ static void cut_anywhere(void **state)
             at += (size_t)kit_size(&rng, 100);
             cuts[k] = at < size ? at : size;
         }
-        feed(stream, size, cuts, &t);
-        assert_int_equal(t.len, size);
-        assert_memory_equal(t.bytes, stream, size);
+        feed(stream, size, cuts);
     }
 }
 

@@ -17,10 +17,10 @@
 #define VMCI_INTERPOSE_H
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "vmci/interpose/functions.h"
 #include "vmci/socket.h"
 
 /* Declares before it defines: not all of these functions are in a header. */
@@ -37,14 +37,14 @@ extern _Thread_local int interpose_depth __attribute__((tls_model("initial-exec"
         within_;                                                                                             \
     })
 
-/* The function of that name in the next library, looked up once. */
-#define NEXT(function)                                                                                       \
-    __extension__({                                                                                          \
-        static _Atomic(void *) slot_;                                                                        \
-        (__typeof__(&function))interpose_next(&slot_, #function);                                            \
-    })
+/* The function of that name in the next library. */
+#define NEXT(function) ((__typeof__(&function))interpose_next(NEXT_##function))
 
-void *interpose_next(_Atomic(void *) *slot, const char *name);
+#define NEXT_NAME(function) NEXT_##function,
+enum interpose_function { VMCI_INTERPOSED_FUNCTIONS(NEXT_NAME) NEXT_COUNT };
+
+/* Found when the library is loaded, so that a signal handler or a child of vfork() does not have to look. */
+void *interpose_next(enum interpose_function function);
 
 /* Do VMCI sockets lead to the fabric? For libvmci.so as vmci_socket_fabric_wanted() says; for
  * libvmci-preload.so always, unless VMCI_TRANSPORT is "kernel". */

@@ -241,8 +241,10 @@ int mux_link_input(struct mux_link *link, struct mux_chunk *chunk, const uint8_t
     link->pinged_ms = 0;
     while (link->state == MUX_LINK_OPEN) {
         rc = mux_reader_next(&link->reader, &data, end, &frame);
-        if (rc < 0)
-            return fail(link, "%s", link->reader.error != NULL ? link->reader.error : "out of memory");
+        if (rc < 0) {
+            fail(link, "%s", rc == -MUX_PROTOCOL_ERROR ? link->reader.error : mux_code_text((unsigned)-rc));
+            return rc;
+        }
         if (rc == 0)
             return 0;
         if (link->peer.version == 0 && frame.type != MUX_HELLO)

@@ -142,7 +142,7 @@ class GuestPort(Garbage):
     def test_noise_after_the_header(self):
         """From there on the broker judges; the client gets what the broker says, or the end."""
         with self.beside():
-            for seed in SEEDS:
+            for seed in SEEDS[:6]:  # RabbitMQ takes seconds over each
                 with self.dial() as sock:
                     sock.sendall(HEADER + noise(seed))
                     try:

@@ -140,7 +140,9 @@ void amqp_refusal_take_over(struct amqp_refusal *r, const struct amqp_scanner *f
 
 void amqp_refusal_feed(struct amqp_refusal *r, const uint8_t *data, size_t len)
 {
-    amqp_scanner_feed(&r->client, data, len, NULL, NULL);
+    /* DONE is final: a client that goes on talking after its Close-Ok is not answered. */
+    if (current_step(r) != AMQP_REFUSAL_STEP_DONE)
+        amqp_scanner_feed(&r->client, data, len, NULL, NULL);
 }
 
 size_t amqp_refusal_write(struct amqp_refusal *r, uint8_t *buf, size_t size)

@@ -51,7 +51,7 @@ class Users(Case):
         server = self.start(2, PYTHON, VSOCK, "receive", 6000, 1)
         self.listening(2, 6000, "dgram")
         self.assertIn("belongs to uid 1", self.refused(102, ALICE, PYTHON, "-c", SEND))
-        self.run_as(102, PYTHON, "-c", SEND, user=BOB)
+        self.assertEqual(self.run_as(102, PYTHON, "-c", SEND, user=BOB), "X\n")
         self.assertEqual(self.finish(server), "at 2 6000\nfrom 102\n")
 
     def test_traffic(self):
@@ -69,7 +69,9 @@ class Users(Case):
         self.assertIn("guests only talk to the host", self.refused(101, ALICE, "socat", "-", "VSOCK-CONNECT:102:7000"))
 
 
-SEND = "import socket; socket.socket(socket.AF_VSOCK, socket.SOCK_DGRAM).sendto(b'x', (2, 6000))"
+# Waits for the answer: who receives it has no one to send it to otherwise.
+SEND = ("import socket; sender = socket.socket(socket.AF_VSOCK, socket.SOCK_DGRAM); sender.settimeout(20); "
+        "sender.sendto(b'x', (2, 6000)); print(sender.recv(9).decode())")
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

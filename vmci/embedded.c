@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "vmci/credentials.h"
 #include "vmci/endpoint.h"
 #include "vmci/fabric.h"
 #include "vmci/transport_impl.h"
@@ -162,7 +163,8 @@ static int embedded_accept(struct vmci_listener *listener, struct vmci_peer *pee
         if (fd < 0)
             continue;
         *peer = (struct vmci_peer){0};
-        if (vmci_fabric_admit(&l->fabric, l->cid, fd, &address, length, &peer->cid, &peer->port, &err) == 0) {
+        if (vmci_fabric_admit(&l->fabric, l->cid, vmci_may_be_trusted(), fd, &address, length, &peer->cid,
+                              &peer->port, &err) == 0) {
             vmci_unix_set_buffers(fd, l->base.buffer_bytes);
             return fd;
         }
@@ -189,6 +191,11 @@ static int embedded_dial(const struct vmci_endpoint *endpoint, const struct vmci
     if (!vmci_fabric_allows(self, cid)) {
         rc = vmci_fail(err, -ENETUNREACH, "CID %u can't reach CID %u: guests only talk to the host", self,
                        cid);
+        goto leave;
+    }
+    if (!vmci_fabric_trusts(&fabric, self, cid, vmci_may_be_trusted())) {
+        rc = vmci_fail(err, -ENETUNREACH,
+                       "CID %u is isolated, and we are not trusted: expected CAP_NET_ADMIN", cid);
         goto leave;
     }
     rc = fd = embedded_socket(settings, err);

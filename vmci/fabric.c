@@ -179,6 +179,15 @@ static int cid_stat(const struct vmci_fabric *fabric, uint32_t cid, struct stat 
     return S_ISDIR(st->st_mode) ? 0 : -ENOTDIR;
 }
 
+bool vmci_fabric_trusts(const struct vmci_fabric *fabric, uint32_t self, uint32_t cid, bool trusted)
+{
+    struct stat st;
+
+    if (self != VMCI_CID_HOST || !vmci_cid_is_guest(cid) || trusted || cid_stat(fabric, cid, &st) < 0)
+        return true;
+    return !(st.st_mode & S_ISVTX) || st.st_uid == geteuid();
+}
+
 bool vmci_fabric_has(const struct vmci_fabric *fabric, uint32_t cid)
 {
     struct stat st;

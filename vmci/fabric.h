@@ -5,7 +5,7 @@
  *   FABRIC/                  0755, the operator's
  *   FABRIC/2/                0711, the host's
  *   FABRIC/2/5672.stream     0666, a listener of the host at port 5672
- *   FABRIC/101/              0711, of the user who is guest 101
+ *   FABRIC/101/              0711, of the user who is guest 101; 01711 if that guest is isolated
  *   FABRIC/101/3735928559.stream   0600, a stream from that guest while it connects; PORT.dgram for datagrams
  *   FABRIC/101/3735928559.b00800   the same, and proposes buffers of 32768 bytes (limits.h)
  *
@@ -65,6 +65,11 @@ int vmci_fabric_local_cid(uint32_t wanted, uint32_t *cid, const struct vmci_err 
  * guest. */
 bool vmci_fabric_allows(uint32_t one, uint32_t other);
 
+/* May the host's socket talk to this CID? An isolated guest, whose folder has the sticky bit (01711), only
+ * talks to trusted sockets: `trusted` is what the socket is by its maker's capability; besides, who runs as
+ * the guest's own user is trusted by it. True for all others, and on the guest's side. */
+bool vmci_fabric_trusts(const struct vmci_fabric *fabric, uint32_t self, uint32_t cid, bool trusted);
+
 /* Is there a folder of this CID? */
 bool vmci_fabric_has(const struct vmci_fabric *fabric, uint32_t cid);
 
@@ -121,8 +126,8 @@ void vmci_fabric_unbind(const struct vmci_folder *folder, const struct vmci_fabr
  */
 
 /* May the peer of this accepted stream, which has that address, talk to us? 0, and who it is; -EACCES,
- * -ENETUNREACH with the reason. */
-int vmci_fabric_admit(const struct vmci_fabric *fabric, uint32_t self, int fd,
+ * -ENETUNREACH with the reason. `trusted` as in vmci_fabric_trusts(). */
+int vmci_fabric_admit(const struct vmci_fabric *fabric, uint32_t self, bool trusted, int fd,
                       const struct sockaddr_un *address, socklen_t length, uint32_t *cid, uint32_t *port,
                       const struct vmci_err *err);
 

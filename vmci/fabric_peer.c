@@ -7,7 +7,7 @@
 #include "vmci/endpoint.h"
 #include "vmci/fabric.h"
 
-int vmci_fabric_admit(const struct vmci_fabric *fabric, uint32_t self, int fd,
+int vmci_fabric_admit(const struct vmci_fabric *fabric, uint32_t self, bool trusted, int fd,
                       const struct sockaddr_un *address, socklen_t length, uint32_t *cid, uint32_t *port,
                       const struct vmci_err *err)
 {
@@ -21,6 +21,9 @@ int vmci_fabric_admit(const struct vmci_fabric *fabric, uint32_t self, int fd,
     if (!vmci_fabric_allows(self, *cid))
         return vmci_fail(err, -ENETUNREACH, "CID %u can't reach CID %u: guests only talk to the host", *cid,
                          self);
+    if (!vmci_fabric_trusts(fabric, self, *cid, trusted))
+        return vmci_fail(err, -EACCES, "CID %u is isolated, and we are not trusted: expected CAP_NET_ADMIN",
+                         *cid);
     return 0;
 }
 

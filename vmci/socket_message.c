@@ -159,7 +159,10 @@ static ssize_t send_datagram(int fd, struct vmci_memo *memo, const struct msghdr
     rc = vmci_fabric_of(&fabric, fd, err);
     if (rc < 0)
         return rc;
-    rc = send_to(fd, &fabric, message, &to, flags, err);
+    if (vmci_fabric_trusts(&fabric, memo->cid, to.svm_cid, memo->flags & VMCI_MEMO_TRUSTED))
+        rc = send_to(fd, &fabric, message, &to, flags, err);
+    else
+        rc = vmci_fail(err, -EPERM, "CID %u is isolated, and the socket is not trusted", to.svm_cid);
     vmci_fabric_close(&fabric);
     return rc;
 }
@@ -218,6 +221,8 @@ static int judge(int fd, const struct vmci_memo *memo, struct msghdr *message, u
     if (rc < 0)
         return rc;
     rc = vmci_fabric_vouch_uid(&fabric, *cid, uid, err);
+    if (rc == 0 && !vmci_fabric_trusts(&fabric, memo->cid, *cid, memo->flags & VMCI_MEMO_TRUSTED))
+        rc = vmci_fail(err, -EPERM, "CID %u is isolated, and the socket is not trusted", *cid);
     vmci_fabric_close(&fabric);
     return rc;
 }

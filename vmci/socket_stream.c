@@ -71,8 +71,8 @@ static int admit(int listener, const struct vmci_memo *memo, int fd, const struc
     *stream = *memo;
     stream->state = VMCI_SOCKET_CONNECTED;
     stream->flags &= ~VMCI_MEMO_NAMED; /* the name is the listener's */
-    rc = vmci_fabric_admit(&fabric, memo->cid, fd, address, length, &stream->peer_cid, &stream->peer_port,
-                           err);
+    rc = vmci_fabric_admit(&fabric, memo->cid, memo->flags & VMCI_MEMO_TRUSTED, fd, address, length,
+                           &stream->peer_cid, &stream->peer_port, err);
     if (rc == 0) {
         stream->limits.size =
             vmci_limits_answer(&memo->limits, proposal_of(&fabric, stream, address, length));
@@ -174,6 +174,8 @@ static int connect_within(int fd, struct vmci_memo *memo, struct vmci_site *site
     if (!vmci_fabric_allows(site->cid, cid))
         return vmci_fail(err, -ENETUNREACH, "CID %u can't reach CID %u: guests only talk to the host",
                          site->cid, cid);
+    if (!vmci_fabric_trusts(&site->fabric, site->cid, cid, memo->flags & VMCI_MEMO_TRUSTED))
+        return vmci_fail(err, -ENETUNREACH, "CID %u is isolated, and the socket is not trusted", cid);
     vmci_limits_look_up(&site->fabric, cid, to->svm_port, &theirs);
     answer = vmci_limits_answer(&theirs, vmci_limits_proposal(&memo->limits));
     if (!vmci_limits_takes(&memo->limits, answer))

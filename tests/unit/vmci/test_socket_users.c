@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 
 struct world {
     char *path;
@@ -232,14 +233,140 @@ static void test_false_receivers_are_found_out(void **state)
     (void)close(client);
 }
 
+/* As DAEMON, who owns 2 from now on and has no capability: to reach 101, which is isolated, and 103, who is
+ * DAEMON too. Says by bits what worked. */
+static int reach_both(void *arg)
+{
+    const struct sockaddr_vm at = vaddress(VMADDR_CID_ANY, 6001);
+    const struct sockaddr_vm isolated = vaddress(101, 6000);
+    const struct sockaddr_vm own = vaddress(103, 6000);
+    int worked = 0;
+    int fd = vmci_socket_open(SOCK_DGRAM, 0);
+
+    (void)arg;
+    if (fd < 0 || vmci_socket_bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
+        return 125;
+    worked |= vsend(fd, &isolated, "x") == -EPERM ? 0 : 1;
+    worked |= vsend(fd, &own, "x") == 1 ? 2 : 0;
+    fd = vmci_socket_open(SOCK_STREAM, 0);
+    worked |=
+        vmci_socket_connect(fd, (const struct sockaddr *)&isolated, sizeof(isolated)) == -ENETUNREACH ? 0 : 4;
+    worked |= vmci_socket_connect(fd, (const struct sockaddr *)&own, sizeof(own)) == 0 ? 8 : 0;
+    return worked;
+}
+
+static void isolated_guest(const struct world *world, uint32_t cid, uid_t owner, int fds[2])
+{
+    if (!scratch_exists(scratch_path(world->path, "%u", cid)))
+        scratch_mkdir(scratch_path(world->path, "%u", cid), 0711, owner);
+    assert_int_equal(chmod(scratch_path(world->path, "%u", cid), 01711), 0);
+    become(world->path, cid);
+    fds[0] = vopen(SOCK_DGRAM);
+    assert_int_equal(vbind(fds[0], VMADDR_CID_ANY, 6000), 0);
+    fds[1] = vlisten(SOCK_STREAM, 6000);
+}
+
+static void test_isolated_guests_talk_to_trusted_sockets(void **state)
+{
+    const struct sockaddr_vm to = vaddress(101, 6000);
+    struct world *world = *state;
+    char text[TEXT_SIZE];
+    int guests[2][2];
+    int fd;
+
+    needs_root();
+    isolated_guest(world, 101, NOBODY, guests[0]);
+    isolated_guest(world, 103, DAEMON, guests[1]);
+    assert_int_equal(vsend(world->dgram, &to, "trusted"), 7); /* we have CAP_NET_ADMIN */
+    assert_int_equal(vreceive(guests[0][0], NULL, text, 0), 7);
+    assert_int_equal(chown(scratch_path(world->path, "2"), DAEMON, DAEMON), 0);
+    become(world->path, 2);
+    fd = vopen(SOCK_STREAM);
+    assert_int_equal(vconnect(fd, 101, 6000), 0);
+    assert_int_equal(vmci_socket_close(fd), 0);
+    assert_int_equal(scratch_in_child(DAEMON, reach_both, NULL), 2 | 8);
+    assert_int_equal(vreceive(guests[0][0], NULL, text, 0), -EAGAIN);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(vmci_socket_close(guests[i / 2][i % 2]), 0);
+}
+
+/* As DAEMON, who is the host: an isolated guest's stream and datagram come in, and are turned away. */
+static int receive_from_isolated(void *arg)
+{
+    char text[TEXT_SIZE];
+    const int listener = *(int *)arg;
+    const int receiver = ((int *)arg)[1];
+
+    if (vaccept(listener) != -EAGAIN)
+        return 1;
+    return vreceive(receiver, NULL, text, MSG_DONTWAIT) == -EAGAIN ? 0 : 2;
+}
+
+/* As root again, in the guest's place: connects and sends to the host's 5001. */
+static int call_as_101(void)
+{
+    const struct sockaddr_vm to = vaddress(2, 5001);
+
+    if (seteuid(0) < 0 || setenv("VMCI_CID", "101", 1) < 0)
+        return 121;
+    if (vmci_socket_connect(vmci_socket_open(SOCK_STREAM, 0), (const struct sockaddr *)&to, sizeof(to)) < 0)
+        return 120;
+    return vsend(vmci_socket_open(SOCK_DGRAM, 0), &to, "x") == 1 ? 0 : 119;
+}
+
+static int in_process(int (*fn)(void))
+{
+    const pid_t pid = fork();
+    int status;
+
+    if (pid == 0)
+        _exit(fn());
+    return pid < 0 || waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) ? 122 : WEXITSTATUS(status);
+}
+
+static int host_without_capability(void *arg)
+{
+    const struct sockaddr_vm at = vaddress(VMADDR_CID_ANY, 5001);
+    int fds[2];
+    int rc;
+
+    (void)arg;
+    if (setegid(DAEMON) < 0 || seteuid(DAEMON) < 0) /* the effective capabilities go with it */
+        return 125;
+    fds[0] = vmci_socket_open(SOCK_STREAM | SOCK_NONBLOCK, 0);
+    fds[1] = vmci_socket_open(SOCK_DGRAM, 0);
+    for (int i = 0; i < 2; i++)
+        if (vmci_socket_bind(fds[i], (const struct sockaddr *)&at, sizeof(at)) < 0)
+            return 124;
+    if (vmci_socket_listen(fds[0], 4) < 0)
+        return 123;
+    rc = in_process(call_as_101);
+    return rc != 0 ? rc : receive_from_isolated(fds);
+}
+
+static void test_isolated_guests_are_not_heard_by_others(void **state)
+{
+    struct world *world = *state;
+
+    needs_root();
+    assert_int_equal(chmod(scratch_path(world->path, "101"), 01711), 0);
+    assert_int_equal(chown(scratch_path(world->path, "2"), DAEMON, DAEMON), 0);
+    become(world->path, 2);
+    assert_int_equal(scratch_in_child(0, host_without_capability, world), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_the_owner_is_the_cid),          TEST(test_another_user_is_told_no),
-        TEST(test_forged_names_are_found_out),    TEST(test_traffic_of_another_is_out_of_reach),
+        TEST(test_the_owner_is_the_cid),
+        TEST(test_another_user_is_told_no),
+        TEST(test_forged_names_are_found_out),
+        TEST(test_traffic_of_another_is_out_of_reach),
         TEST(test_false_receivers_are_found_out),
+        TEST(test_isolated_guests_talk_to_trusted_sockets),
+        TEST(test_isolated_guests_are_not_heard_by_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

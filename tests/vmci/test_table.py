@@ -13,7 +13,7 @@ FILES = {"stream": "test_socket_stream.c", "datagram": "test_socket_datagram.c",
          "users": "test_socket_users.c", "limits": "test_limits.c", "guide": "test_guide.py", "tools": "test_tools.py",
          "preload": "test_preload.py", "`vmci.users`": "test_users.py", "`tests/vm`": "../vm/CMakeLists.txt",
          "`unit.test_hybrid_doubles`": "test_hybrid_doubles.c", "`unit.test_hybrid_connect`": "test_hybrid_connect.c",
-         "`unit.test_hybrid_owner`": "test_hybrid_owner.c"}
+         "`unit.test_vmci_sockets`": "test_vmci_sockets.c", "`unit.test_hybrid_owner`": "test_hybrid_owner.c"}
 
 
 def rows():

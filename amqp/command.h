@@ -65,7 +65,8 @@ size_t amqp_command_min_frame(const struct amqp_command *command);
 /*
  * Writes its next frames to buf[0, size), whole ones and as many as fit, for `command->channel`. Body frames
  * are cut to `frame_max` and to the room there is, but never to pieces under AMQP_COMMAND_PIECE_MIN while
- * more is due. Returns the bytes written. The command must be complete and fit frame_max.
+ * more is due. Returns the bytes written. The command must be complete. A method or header longer than
+ * frame_max goes out as it is, as RabbitMQ does it; there must be room for it in a whole buffer.
  */
 size_t amqp_command_write(struct amqp_command *command, uint32_t frame_max, uint8_t *buf, size_t size);
 

@@ -86,6 +86,13 @@ void amqp_front_close(struct amqp_front *front, const struct amqp_exception *e, 
     amqp_front_say(front, AMQP_CONNECTION_CLOSE_METHOD, &close);
 }
 
+void amqp_front_abandon(struct amqp_front *front)
+{
+    if (front->state != AMQP_FRONT_CLOSED)
+        amqp_front_set_state(front, AMQP_FRONT_CLOSED);
+    amqp_out_deinit(&front->out);
+}
+
 void amqp_front_close_ok(struct amqp_front *front)
 {
     amqp_connection_close_ok_t close_ok = {0};

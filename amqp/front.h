@@ -113,6 +113,9 @@ void amqp_front_refuse_login(struct amqp_front *front, uint64_t now);
  */
 void amqp_front_close(struct amqp_front *front, const struct amqp_exception *e, uint64_t now);
 
+/* The client is gone: state CLOSED, nothing is said. */
+void amqp_front_abandon(struct amqp_front *front);
+
 /* In WINDING_UP: all is freed. No effect in other states. */
 void amqp_front_close_ok(struct amqp_front *front);
 

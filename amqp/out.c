@@ -20,6 +20,8 @@ void amqp_out_deinit(struct amqp_out *out)
 
 int amqp_out_add(struct amqp_out *out, const void *bytes, size_t len)
 {
+    if (len == 0)
+        return 0;
     if (out->len + len > out->room) {
         const size_t room = 2 * out->room + len + FIRST_ROOM;
         uint8_t *data = realloc(out->data, room);

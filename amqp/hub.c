@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amqp/hub.h"
+#include "amqp/member.h"
+#include "amqp/wire.h"
+#include <amqp.h>
+#include <amqp_framing.h>
+#include <assert.h>
+#include <stdio.h>
+
+static const struct amqp_back_ops back_ops;
+static const struct amqp_assembler_rules broker_rules = {.sender = AMQP_BY_SERVER, .body_max = UINT64_MAX};
+
+static struct amqp_hub *hub_of(struct amqp_back *back)
+{
+    return (struct amqp_hub *)((char *)back - offsetof(struct amqp_hub, back));
+}
+
+static struct amqp_hub *hub_of_fair(struct amqp_fair *fair)
+{
+    return (struct amqp_hub *)((char *)fair - offsetof(struct amqp_hub, fair));
+}
+
+/* --- to the broker --- */
+
+void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_command *command)
+{
+    const bool was_idle = hub->fair.cost == 0;
+    amqp_flow_add(&hub->fair, flow, command);
+    if (was_idle)
+        hub->ops->on_wake(hub);
+}
+
+void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *close)
+{
+    if (close == NULL) {
+        close = slot->spare;
+        slot->spare = NULL;
+    }
+    close->channel = slot->number;
+    amqp_slot_close_queued(slot);
+    amqp_hub_send(hub, &slot->member->up, close);
+}
+
+static void free_slot(struct amqp_member *member, bool is_free)
+{
+    if (is_free)
+        amqp_member_slot_freed(member);
+}
+
+static void on_written(struct amqp_fair *fair, struct amqp_flow *flow, const struct amqp_command *command)
+{
+    struct amqp_hub *hub = hub_of_fair(fair);
+    (void)flow;
+    if (command->spec->id != AMQP_CHANNEL_CLOSE_OK_METHOD)
+        return;
+    struct amqp_slot *slot = amqp_slots_find(&hub->slots, command->channel);
+    struct amqp_member *member = slot->member;
+    free_slot(member, amqp_slot_close_ok_written(&hub->slots, slot));
+}
+
+/* --- memory --- */
+
+void amqp_hub_account(struct amqp_hub *hub, size_t before, size_t after)
+{
+    hub->waiting_cost = hub->waiting_cost - before + after;
+}
+
+/*
+ * Past the limit only one may go on, lest many half-sent messages wait for one another for ever: the first
+ * that asks with such a message. What is complete leaves by itself, as fast as the broker takes it.
+ */
+bool amqp_hub_lets_read(struct amqp_hub *hub, struct amqp_member *member, bool is_partial)
+{
+    if (amqp_hub_cost(hub) < hub->config->memory_max) {
+        hub->favourite = NULL;
+        return true;
+    }
+    if (hub->favourite == NULL && is_partial) {
+        hub->favourite = member;
+        hub->stall_ms = hub->now + hub->config->stall_timeout_ms;
+    }
+    if (hub->favourite == member && !is_partial)
+        hub->favourite = NULL;
+    return hub->favourite == member;
+}
+
+static void wake_all(struct amqp_hub *hub)
+{
+    struct amqp_member *member;
+    TAILQ_FOREACH (member, &hub->members, entry)
+        member->ops->on_wake(member);
+}
+
+/* --- from the broker --- */
+
+static int confused(struct amqp_exception *e, const struct amqp_frame *frame)
+{
+    amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CHANNEL_ERROR, 0,
+                       "the broker sent a frame out of place on channel %u", frame->channel);
+    return -1;
+}
+
+/* The Close-Ok is made of what is at hand, so that it can't fail. */
+static struct amqp_command *make_close_ok(struct amqp_command *command)
+{
+    amqp_put_u32(command->payload, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    command->payload_len = 4;
+    command->spec = amqp_method_spec(AMQP_CHANNEL_CLOSE_OK_METHOD);
+    return command;
+}
+
+static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
+{
+    struct amqp_member *member = slot->member;
+    struct amqp_lane *lane = slot->lane;
+    const struct amqp_exception none = {0};
+    const bool purged = amqp_flow_purge(&hub->fair, &member->up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
+    struct amqp_command *answer = slot->spare != NULL ? slot->spare : command;
+    amqp_slot_close_heard(slot, purged);
+    slot->spare = NULL;
+    slot->lane = NULL;
+    if (answer == command)
+        command = NULL;
+    answer->channel = slot->number;
+    amqp_hub_send(hub, &member->up, make_close_ok(answer));
+    if (lane != NULL)
+        amqp_member_judge(member, lane, amqp_lane_hear_close(lane, command), &none);
+    else
+        amqp_command_destroy(command);
+}
+
+static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
+{
+    struct amqp_member *member = slot->member;
+    struct amqp_lane *lane = slot->lane;
+    const struct amqp_exception none = {0};
+    slot->lane = NULL;
+    if (lane != NULL)
+        amqp_member_judge(member, lane, amqp_lane_hear_close_ok(lane), &none);
+    free_slot(member, amqp_slot_close_ok_heard(&hub->slots, slot));
+}
+
+/* A complete command. 0 or -1: it can't be. */
+static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
+{
+    const uint32_t method = command->spec->id;
+    struct amqp_exception e = {0};
+    if (method == AMQP_CHANNEL_CLOSE_METHOD) {
+        if (slot->state != AMQP_SLOT_OPEN && slot->state != AMQP_SLOT_CLOSING) {
+            amqp_command_destroy(command);
+            return -1;
+        }
+        hear_close(hub, slot, command);
+    } else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD) {
+        amqp_command_destroy(command);
+        if (slot->state != AMQP_SLOT_CLOSING && slot->state != AMQP_SLOT_CROSSED)
+            return -1;
+        hear_close_ok(hub, slot);
+    } else if (slot->lane != NULL) {
+        amqp_member_judge(slot->member, slot->lane, amqp_lane_hear(slot->lane, command, &e), &e);
+    } else {
+        amqp_command_destroy(command);
+    }
+    return 0;
+}
+
+static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, struct amqp_exception *e,
+                    uint64_t now)
+{
+    struct amqp_hub *hub = hub_of(back);
+    struct amqp_slot *slot = amqp_slots_find(&hub->slots, frame->channel);
+    struct amqp_command *command = NULL;
+    hub->now = now;
+    if (slot == NULL || slot->state == AMQP_SLOT_ANSWERING)
+        return confused(e, frame);
+    switch (amqp_assembler_feed(&slot->assembler, &broker_rules, frame, &command, e)) {
+    case AMQP_ASSEMBLER_MORE: return 0;
+    case AMQP_ASSEMBLER_COMMAND: return hear(hub, slot, command) < 0 ? confused(e, frame) : 0;
+    case AMQP_ASSEMBLER_NO_MEMORY:
+        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
+        return -1;
+    default: return -1;
+    }
+}
+
+static void on_running(struct amqp_back *back)
+{
+    struct amqp_hub *hub = hub_of(back);
+    if (amqp_slots_init(&hub->slots, back->channel_max) < 0)
+        amqp_back_lost(back, "out of memory");
+    else
+        hub->ops->on_running(hub);
+}
+
+static void on_blocked(struct amqp_back *back, const char *reason)
+{
+    struct amqp_hub *hub = hub_of(back);
+    struct amqp_member *member;
+    const char *text = reason != NULL && reason[0] == '\0' ? "blocked" : reason;
+    snprintf(hub->blocked, sizeof(hub->blocked), "%s", text != NULL ? text : "");
+    TAILQ_FOREACH (member, &hub->members, entry) {
+        amqp_front_notify_blocked(&member->front, text);
+        member->ops->on_wake(member);
+    }
+}
+
+/* All members lose all they had there. */
+static void cut_off_members(struct amqp_hub *hub, const struct amqp_exception *why)
+{
+    struct amqp_exception e;
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
+                       "the connection to the broker is lost: %s",
+                       why->code != AMQP_CODE_NONE ? why->text : "closed");
+    for (struct amqp_member *member = TAILQ_FIRST(&hub->members); member != NULL;) {
+        struct amqp_member *next = TAILQ_NEXT(member, entry);
+        amqp_member_cut_off(member, &e);
+        member = next;
+    }
+}
+
+static void on_down(struct amqp_back *back, const struct amqp_exception *e)
+{
+    struct amqp_hub *hub = hub_of(back);
+    const struct amqp_exception why = *e;
+    cut_off_members(hub, &why);
+    amqp_fair_clear(&hub->fair);
+    amqp_slots_deinit(&hub->slots);
+    hub->ops->on_down(hub, &why);
+}
+
+static const struct amqp_back_ops back_ops = {
+    .on_running = on_running,
+    .on_frame = on_frame,
+    .on_blocked = on_blocked,
+    .on_down = on_down,
+};
+
+/* --- the hub --- */
+
+void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const struct amqp_hub_config *config,
+                   uint64_t now)
+{
+    *hub = (struct amqp_hub){.ops = ops, .config = config, .now = now};
+    assert(config->back.frame_max > 0 && config->back.frame_max <= AMQP_HUB_FRAME_MAX);
+    TAILQ_INIT(&hub->members);
+    STAILQ_INIT(&hub->slots.free);
+    amqp_fair_init(&hub->fair, on_written);
+    init_amqp_pool(&hub->pool, 4096);
+    amqp_back_init(&hub->back, &back_ops, &config->back, now);
+}
+
+void amqp_hub_deinit(struct amqp_hub *hub)
+{
+    assert(TAILQ_EMPTY(&hub->members));
+    amqp_fair_clear(&hub->fair);
+    amqp_slots_deinit(&hub->slots);
+    empty_amqp_pool(&hub->pool);
+    amqp_back_deinit(&hub->back);
+}
+
+void amqp_hub_feed(struct amqp_hub *hub, const uint8_t *data, size_t len, uint64_t now)
+{
+    hub->now = now;
+    amqp_back_feed(&hub->back, data, len, now);
+}
+
+size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t now)
+{
+    const size_t before = amqp_hub_cost(hub);
+    size_t used = amqp_back_write(&hub->back, buf, size);
+    hub->now = now;
+    assert(size >= AMQP_HUB_WRITE_MIN);
+    if (amqp_hub_is_running(hub) && hub->back.out.len == 0)
+        used += amqp_fair_write(&hub->fair, hub->back.frame_max, buf + used, size - used);
+    if (used > 0)
+        amqp_back_sent(&hub->back, now);
+    if (amqp_hub_cost(hub) < before)
+        wake_all(hub);
+    return used;
+}
+
+void amqp_hub_close(struct amqp_hub *hub, const char *reason, uint64_t now)
+{
+    struct amqp_exception why;
+    hub->now = now;
+    amqp_exception_set(&why, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", reason);
+    cut_off_members(hub, &why);
+    amqp_fair_clear(&hub->fair);
+    amqp_back_close(&hub->back, reason, now);
+}
+
+void amqp_hub_lost(struct amqp_hub *hub, const char *reason, uint64_t now)
+{
+    hub->now = now;
+    amqp_back_lost(&hub->back, reason);
+}
+
+static bool is_stalling(const struct amqp_hub *hub)
+{
+    return hub->favourite != NULL && amqp_hub_cost(hub) >= hub->config->memory_max;
+}
+
+uint64_t amqp_hub_deadline(const struct amqp_hub *hub)
+{
+    const uint64_t back = amqp_back_deadline(&hub->back);
+    return is_stalling(hub) && hub->stall_ms < back ? hub->stall_ms : back;
+}
+
+void amqp_hub_tick(struct amqp_hub *hub, uint64_t now)
+{
+    struct amqp_exception e;
+    hub->now = now;
+    if (is_stalling(hub) && now >= hub->stall_ms) {
+        amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, AMQP_BASIC_PUBLISH_METHOD,
+                           "memory is short and the rest of a message did not come in time");
+        amqp_member_end(hub->favourite, &e, now);
+        hub->favourite = NULL;
+        wake_all(hub);
+    }
+    amqp_back_tick(&hub->back, now);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AMQP_HUB_H
+#define AMQP_HUB_H
+
+/*
+ * One connection to the broker and the sessions that share it (members). DIRECT.md tells how the parts work
+ * together.
+ *
+ * Sans-IO: the owner moves bytes between its socket and amqp_hub_feed and amqp_hub_write, and minds the
+ * deadline. Callbacks come from within those calls and the members'. on_wake must do no more than take note:
+ * whoever is woken looks after the call has returned.
+ */
+
+#include "amqp/back.h"
+#include "amqp/fair.h"
+#include "amqp/rules.h"
+#include "amqp/slots.h"
+#include <amqp.h>
+
+struct amqp_hub;
+
+struct amqp_hub_ops {
+    void (*on_running)(struct amqp_hub *hub); /* members may join */
+
+    /* It is over, as on_down of amqp/back.h; all members have been told, and none is left. */
+    void (*on_down)(struct amqp_hub *hub, const struct amqp_exception *e);
+
+    void (*on_wake)(struct amqp_hub *hub); /* amqp_hub_write has something */
+};
+
+struct amqp_hub_config {
+    struct amqp_back_config back;
+    struct amqp_rules rules;
+    uint64_t body_max;      /* bytes of one message */
+    size_t memory_max;      /* what all clients may have sent that the broker has not taken yet, in bytes */
+    size_t member_up_max;   /* of one client's complete commands: past it, nothing is read from it */
+    size_t member_down_max; /* what may wait for one client that does not read; past it, it is closed */
+    uint32_t
+        stall_timeout_ms;    /* with memory_max reached: how long the one that may go on can take to do so */
+    uint32_t end_timeout_ms; /* how long a member's end is kept from its client while the broker tidies up */
+};
+
+struct amqp_hub {
+    const struct amqp_hub_ops *ops;
+    const struct amqp_hub_config *config;
+    struct amqp_back back;
+    struct amqp_slots slots;
+    struct amqp_fair fair;
+    amqp_pool_t pool; /* for one command at a time */
+    TAILQ_HEAD(, amqp_member) members;
+    size_t waiting_cost;           /* commands held back or incomplete, of all members */
+    struct amqp_member *favourite; /* the only one to be read while memory is short; NULL: none yet */
+    uint64_t stall_ms;             /* when the favourite loses its patience */
+    char blocked[256];             /* the broker's reason; "": it is not blocked */
+    uint64_t now;                  /* of the call that is under way */
+};
+
+void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const struct amqp_hub_config *config,
+                   uint64_t now);
+
+/* No member may be left. */
+void amqp_hub_deinit(struct amqp_hub *hub);
+
+void amqp_hub_feed(struct amqp_hub *hub, const uint8_t *data, size_t len, uint64_t now);
+
+/* Moves bytes for the broker to buf[0, size), size >= AMQP_HUB_WRITE_MIN. Returns how many. */
+size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t now);
+
+#define AMQP_HUB_FRAME_MAX 131072u
+#define AMQP_HUB_WRITE_MIN (AMQP_HUB_FRAME_MAX + AMQP_FRAME_OVERHEAD)
+
+/* Ends it in order; members are closed with 320 and this reason first. */
+void amqp_hub_close(struct amqp_hub *hub, const char *reason, uint64_t now);
+
+/* The transport is lost. */
+void amqp_hub_lost(struct amqp_hub *hub, const char *reason, uint64_t now);
+
+uint64_t amqp_hub_deadline(const struct amqp_hub *hub);
+void amqp_hub_tick(struct amqp_hub *hub, uint64_t now);
+
+static inline bool amqp_hub_is_running(const struct amqp_hub *hub)
+{
+    return hub->back.state == AMQP_BACK_RUNNING;
+}
+
+/* --- between the hub and its members --- */
+
+/* What all members have sent and the broker has not taken. */
+static inline size_t amqp_hub_cost(const struct amqp_hub *hub)
+{
+    return hub->fair.cost + hub->waiting_cost;
+}
+
+/* Whether a client may be read although memory may be short; `is_partial`: a message of its is incomplete. */
+bool amqp_hub_lets_read(struct amqp_hub *hub, struct amqp_member *member, bool is_partial);
+
+/* Commands of a member that wait have grown or shrunk. */
+void amqp_hub_account(struct amqp_hub *hub, size_t before, size_t after);
+
+/* Queues a command for the broker, with its channel set. Takes it over. */
+void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_command *command);
+
+/* Queues channel.close on an OPEN slot, which no lane has any more interest in. */
+void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *close);
+
+#endif

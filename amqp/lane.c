@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amqp/lane.h"
+#include "amqp/content_check.h"
+#include "amqp/member.h"
+#include "amqp/method_codec.h"
+#include <amqp_framing.h>
+#include <stdlib.h>
+
+static int refuse(struct amqp_exception *e, enum amqp_code code, uint32_t method, const char *text)
+{
+    amqp_exception_set(e, AMQP_SCOPE_CONNECTION, code, method, "%s", text);
+    return AMQP_LANE_REFUSED;
+}
+
+static int no_memory(struct amqp_exception *e)
+{
+    return refuse(e, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
+}
+
+struct amqp_lane *amqp_lane_create(struct amqp_member *member, uint16_t number)
+{
+    struct amqp_lane *lane = calloc(1, sizeof(*lane));
+    if (lane == NULL)
+        return NULL;
+    lane->member = member;
+    lane->number = number;
+    amqp_assembler_init(&lane->assembler);
+    STAILQ_INIT(&lane->held);
+    return lane;
+}
+
+static size_t cost_of(const struct amqp_command_queue *queue)
+{
+    const struct amqp_command *command;
+    size_t cost = 0;
+    STAILQ_FOREACH (command, queue, entry)
+        cost += amqp_command_cost(command);
+    return cost;
+}
+
+/* Nothing that was held back will be sent any more. */
+static void forget(struct amqp_lane *lane)
+{
+    amqp_member_account_held(lane->member, cost_of(&lane->held), 0);
+    amqp_command_queue_clear(&lane->held);
+    amqp_tags_clear(&lane->tags);
+    lane->is_committing = false;
+}
+
+/* --- the slot --- */
+
+/* Gives the slot up; `close` NULL: with a Close of our own. */
+static void leave_slot(struct amqp_lane *lane, struct amqp_command *close)
+{
+    if (lane->slot->state == AMQP_SLOT_OPEN)
+        amqp_hub_close_slot(lane->member->hub, lane->slot, close);
+}
+
+void amqp_lane_destroy(struct amqp_lane *lane)
+{
+    if (lane->slot != NULL) {
+        lane->slot->lane = NULL;
+        leave_slot(lane, NULL);
+    }
+    forget(lane);
+    amqp_assembler_reset(&lane->assembler);
+    free(lane);
+}
+
+static int open_slot(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    struct amqp_member *member = lane->member;
+    struct amqp_slots *slots = &member->hub->slots;
+    const bool has_free = amqp_slots_has_free(slots);
+    struct amqp_slot *slot = amqp_slots_take(slots);
+    if (slot == NULL) {
+        amqp_command_destroy(command);
+        return has_free ? no_memory(e)
+                        : refuse(e, AMQP_CODE_RESOURCE_ERROR, AMQP_CHANNEL_OPEN_METHOD,
+                                 "all channels of the shared connection are in use");
+    }
+    slot->member = member;
+    slot->lane = lane;
+    member->slots++;
+    lane->slot = slot;
+    lane->state = AMQP_LANE_OPEN;
+    command->channel = slot->number;
+    amqp_hub_send(member->hub, &member->up, command);
+    return AMQP_LANE_GOES_ON;
+}
+
+/* --- what the client is told --- */
+
+static void tell(struct amqp_lane *lane, struct amqp_command *command)
+{
+    amqp_member_tell(lane->member, lane->number, command);
+}
+
+static void tell_close_ok(struct amqp_lane *lane)
+{
+    amqp_channel_close_ok_t close_ok = {0};
+    tell(lane, amqp_command_make(AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok));
+}
+
+static void tell_end(struct amqp_lane *lane)
+{
+    amqp_channel_close_t close = {
+        .reply_code = lane->end.code,
+        .reply_text = amqp_cstring_bytes(lane->end.text),
+        .class_id = amqp_method_class(lane->end.method),
+        .method_id = (uint16_t)(lane->end.method & 0xFFFF),
+    };
+    lane->state = AMQP_LANE_TOLD;
+    tell(lane, amqp_command_make(AMQP_CHANNEL_CLOSE_METHOD, &close));
+}
+
+void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e)
+{
+    if (lane->state != AMQP_LANE_OPEN)
+        return;
+    forget(lane);
+    lane->end = *e;
+    lane->state = AMQP_LANE_ENDING;
+    leave_slot(lane, NULL);
+}
+
+/* --- rules that depend on the channel's state --- */
+
+static struct amqp_span tag_of_cancel(const struct amqp_command *command)
+{
+    struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
+    return amqp_take_short_string(&c);
+}
+
+/* The broker may not see it before it has answered something else. */
+static bool must_wait(const struct amqp_lane *lane, const struct amqp_command *command)
+{
+    switch (command->spec->id) {
+    case AMQP_CHANNEL_CLOSE_METHOD: return false;
+    case AMQP_BASIC_CANCEL_METHOD:
+        return lane->is_committing || amqp_tags_find(&lane->tags, tag_of_cancel(command)) == AMQP_TAG_ASKED;
+    default: return lane->is_committing;
+    }
+}
+
+static int pass_consume(struct amqp_lane *lane, const amqp_basic_consume_t *consume, struct amqp_exception *e)
+{
+    const struct amqp_span tag = amqp_span_of(consume->consumer_tag);
+    if (tag.len == 0) /* the broker makes one up */
+        return 0;
+    if (amqp_tags_find(&lane->tags, tag) != AMQP_TAG_UNKNOWN) {
+        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_NOT_ALLOWED, AMQP_BASIC_CONSUME_METHOD,
+                           "attempt to reuse consumer tag '%.*s'", (int)tag.len, (const char *)tag.data);
+        return -1;
+    }
+    return amqp_tags_set(&lane->tags, tag, consume->nowait ? AMQP_TAG_LIVE : AMQP_TAG_ASKED) < 0
+               ? no_memory(e)
+               : 0;
+}
+
+/* Judges by the state, and notes what changes it. 0 or -1 with `*e`. */
+static int pass_state(struct amqp_lane *lane, const struct amqp_command *command, const void *decoded,
+                      struct amqp_exception *e)
+{
+    const uint32_t method = command->spec->id;
+    switch (method) {
+    case AMQP_CHANNEL_OPEN_METHOD:
+        return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "second 'channel.open' seen");
+    case AMQP_CHANNEL_FLOW_OK_METHOD:
+    case AMQP_CHANNEL_CLOSE_OK_METHOD:
+    case AMQP_BASIC_CANCEL_OK_METHOD:
+        return refuse(e, AMQP_CODE_COMMAND_INVALID, method, "unimplemented method");
+    case AMQP_BASIC_CONSUME_METHOD: return pass_consume(lane, decoded, e);
+    case AMQP_BASIC_CANCEL_METHOD: amqp_tags_remove(&lane->tags, tag_of_cancel(command)); return 0;
+    case AMQP_TX_COMMIT_METHOD: lane->is_committing = true; return 0;
+    default: return 0;
+    }
+}
+
+/* --- from the client --- */
+
+/* What is of no meaning must not reach the broker either: here the two lowest bits of the property flags. */
+static void tidy_header(struct amqp_command *command)
+{
+    if (command->header_len > AMQP_CONTENT_FLAGS_AT + 1)
+        command->header[AMQP_CONTENT_FLAGS_AT + 1] &= 0xFC;
+}
+
+static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    struct amqp_hub *hub = lane->member->hub;
+    recycle_amqp_pool(&hub->pool);
+    void *decoded = amqp_command_decode(command, &hub->pool);
+    if (decoded == NULL)
+        return no_memory(e);
+    if (amqp_command_min_frame(command) > hub->back.frame_max)
+        return refuse(e, AMQP_CODE_FRAME_ERROR, command->spec->id, "longer than the broker's frame_max");
+    if (!amqp_rules_check(&hub->config->rules, command, decoded, e) ||
+        pass_state(lane, command, decoded, e) < 0)
+        return AMQP_LANE_REFUSED;
+    tidy_header(command);
+    return amqp_command_encode(command, decoded) < 0 ? no_memory(e) : 0;
+}
+
+static int forward(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    if (pass_rules(lane, command, e) < 0) {
+        amqp_command_destroy(command);
+        return AMQP_LANE_REFUSED;
+    }
+    command->channel = lane->slot->number;
+    if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD) {
+        forget(lane);
+        lane->state = AMQP_LANE_CLOSING;
+        leave_slot(lane, command);
+    } else {
+        amqp_hub_send(lane->member->hub, &lane->member->up, command);
+    }
+    return AMQP_LANE_GOES_ON;
+}
+
+/* Sends what need not wait any longer, in order. */
+static int release(struct amqp_lane *lane, struct amqp_exception *e)
+{
+    while (lane->state == AMQP_LANE_OPEN && !STAILQ_EMPTY(&lane->held)) {
+        struct amqp_command *command = STAILQ_FIRST(&lane->held);
+        if (must_wait(lane, command))
+            break;
+        STAILQ_REMOVE_HEAD(&lane->held, entry);
+        amqp_member_account_held(lane->member, amqp_command_cost(command), 0);
+        if (forward(lane, command, e) < 0)
+            return AMQP_LANE_REFUSED;
+    }
+    return AMQP_LANE_GOES_ON;
+}
+
+static int take_open(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    if (STAILQ_EMPTY(&lane->held) && !must_wait(lane, command))
+        return forward(lane, command, e);
+    STAILQ_INSERT_TAIL(&lane->held, command, entry);
+    amqp_member_account_held(lane->member, 0, amqp_command_cost(command));
+    return AMQP_LANE_GOES_ON;
+}
+
+/* While the channel is being closed nothing passes, and nothing is refused but what makes no sense at all. */
+static int take_closing(struct amqp_lane *lane, uint32_t method, struct amqp_exception *e)
+{
+    if (method == AMQP_CHANNEL_OPEN_METHOD)
+        return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "second 'channel.open' seen");
+    if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_ENDING)
+        lane->state = AMQP_LANE_CLOSING;
+    else if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_TOLD)
+        tell_close_ok(lane);
+    else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && lane->state == AMQP_LANE_TOLD)
+        return AMQP_LANE_GONE;
+    return AMQP_LANE_GOES_ON;
+}
+
+int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    const uint32_t method = command->spec->id;
+    if (lane->state == AMQP_LANE_OPEN)
+        return take_open(lane, command, e);
+    if (lane->state == AMQP_LANE_FRESH && method == AMQP_CHANNEL_OPEN_METHOD)
+        return open_slot(lane, command, e);
+    amqp_command_destroy(command);
+    if (lane->state == AMQP_LANE_FRESH)
+        return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
+    return take_closing(lane, method, e);
+}
+
+/* --- from the broker --- */
+
+static struct amqp_span first_short_string(const struct amqp_command *command)
+{
+    return tag_of_cancel(command); /* cancel and consume-ok begin alike */
+}
+
+/* Whether the client is to see it. */
+static bool note(struct amqp_lane *lane, const struct amqp_command *command)
+{
+    switch (command->spec->id) {
+    case AMQP_BASIC_CONSUME_OK_METHOD: /* without memory for it, a second use of the tag would go unnoticed */
+        if (amqp_tags_set(&lane->tags, first_short_string(command), AMQP_TAG_LIVE) < 0) {
+            amqp_exception_set(&lane->end, AMQP_SCOPE_CHANNEL, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
+            amqp_lane_refuse(lane, &lane->end);
+            return false;
+        }
+        return true;
+    case AMQP_BASIC_CANCEL_METHOD:
+        amqp_tags_remove(&lane->tags, first_short_string(command));
+        return (lane->member->front.can & AMQP_CAN_CANCEL_NOTIFY) != 0;
+    case AMQP_TX_COMMIT_OK_METHOD: lane->is_committing = false; return true;
+    case AMQP_CHANNEL_FLOW_METHOD: return false; /* no client of ours could answer it */
+    default: return true;
+    }
+}
+
+int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    if (lane->state != AMQP_LANE_OPEN || !note(lane, command)) {
+        amqp_command_destroy(command);
+        return AMQP_LANE_GOES_ON;
+    }
+    tell(lane, command);
+    return release(lane, e);
+}
+
+int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command)
+{
+    const bool is_news = lane->state == AMQP_LANE_OPEN;
+    lane->slot = NULL;
+    if (!is_news) {
+        amqp_command_destroy(command);
+        return amqp_lane_hear_close_ok(lane);
+    }
+    forget(lane);
+    lane->state = AMQP_LANE_TOLD;
+    tell(lane, command);
+    return AMQP_LANE_GOES_ON;
+}
+
+int amqp_lane_hear_close_ok(struct amqp_lane *lane)
+{
+    lane->slot = NULL;
+    if (lane->state == AMQP_LANE_ENDING) {
+        tell_end(lane);
+        return AMQP_LANE_GOES_ON;
+    }
+    tell_close_ok(lane);
+    return AMQP_LANE_GONE;
+}

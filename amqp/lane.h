@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AMQP_LANE_H
+#define AMQP_LANE_H
+
+/*
+ * One channel of a client, and the channel of the shared connection that stands for it.
+ *
+ *     FRESH ─ channel.open ─► OPEN ─── client's Close ───► CLOSING ─ broker's Close-Ok ─► (gone)
+ *                              ├──── we refuse ─► ENDING ─ broker's Close-Ok ─┐
+ *                              └──── broker's Close ─────────────────────────►┴► TOLD ─ client's Close-Ok ─►
+ * (gone)
+ *
+ * Only in OPEN do commands pass. In CLOSING and ENDING the slot is on its way out and what comes from either
+ * side is dropped, so a client hears of the end of a channel when all that it had there is free again.
+ */
+
+#include "amqp/assembler.h"
+#include "amqp/slots.h"
+#include "amqp/tags.h"
+#include <uthash.h>
+
+enum amqp_lane_state {
+    AMQP_LANE_FRESH,
+    AMQP_LANE_OPEN,
+    AMQP_LANE_CLOSING,
+    AMQP_LANE_ENDING,
+    AMQP_LANE_TOLD,
+};
+
+struct amqp_member;
+
+struct amqp_lane {
+    UT_hash_handle hh;
+    uint16_t number; /* the client's */
+    enum amqp_lane_state state;
+    struct amqp_member *member;
+    struct amqp_slot *slot; /* in OPEN, CLOSING and ENDING */
+    struct amqp_assembler assembler;
+    struct amqp_tags tags;
+    struct amqp_command_queue held; /* must wait for an answer of the broker's, in order */
+    bool is_committing;             /* tx.commit was sent, commit-ok is due */
+    struct amqp_exception end;      /* ENDING: what the client will be told */
+};
+
+/* What became of a command or a lane. */
+enum {
+    AMQP_LANE_GOES_ON = 0,
+    AMQP_LANE_GONE = 1,     /* the lane is finished: destroy it */
+    AMQP_LANE_REFUSED = -1, /* *e is filled in */
+};
+
+struct amqp_lane *amqp_lane_create(struct amqp_member *member, uint16_t number); /* NULL: no memory */
+
+/* Leaves the slot, with a Close to the broker if none was said yet. Frees the lane. */
+void amqp_lane_destroy(struct amqp_lane *lane);
+
+/* A command from the client, which is taken over. */
+int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e);
+
+/* The lane has broken a rule that costs it no more than itself. */
+void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e);
+
+/* A command from the broker other than channel.close and close-ok; taken over. GOES_ON or REFUSED: a command
+ * that was held back until now breaks a rule. */
+int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e);
+
+/* The broker's channel.close, taken over; the slot is no longer the lane's. GOES_ON or GONE. */
+int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command);
+
+/* Its close-ok; likewise. */
+int amqp_lane_hear_close_ok(struct amqp_lane *lane);
+
+#endif

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define HASH_NONFATAL_OOM 1 /* an element that could not be added has no table then */
+
+#include "amqp/member.h"
+#include <assert.h>
+
+static const struct amqp_front_ops front_ops;
+
+static struct amqp_member *member_of(struct amqp_front *front)
+{
+    return (struct amqp_member *)((char *)front - offsetof(struct amqp_member, front));
+}
+
+void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *ops,
+                      const struct amqp_front_config *config, uint64_t now)
+{
+    *member = (struct amqp_member){.ops = ops, .end_ms = UINT64_MAX};
+    amqp_front_init(&member->front, &front_ops, config, now);
+    amqp_flow_init(&member->up);
+    STAILQ_INIT(&member->down);
+}
+
+static void drop_down(struct amqp_member *member)
+{
+    amqp_command_queue_clear(&member->down);
+    member->down_cost = 0;
+}
+
+void amqp_member_deinit(struct amqp_member *member)
+{
+    assert(member->hub == NULL && member->lanes == NULL && amqp_flow_is_empty(&member->up));
+    drop_down(member);
+    amqp_front_deinit(&member->front);
+}
+
+/* --- the end --- */
+
+/* Tells the client, unless it was told: what it asked for, or what it did. */
+static void tell_end(struct amqp_member *member, uint64_t now)
+{
+    member->end_ms = UINT64_MAX;
+    drop_down(member);
+    if (member->end.code != AMQP_CODE_NONE)
+        amqp_front_close(&member->front, &member->end, now);
+    else
+        amqp_front_close_ok(&member->front);
+}
+
+static void leave_hub(struct amqp_member *member, uint64_t now)
+{
+    struct amqp_hub *hub = member->hub;
+    TAILQ_REMOVE(&hub->members, member, entry);
+    member->hub = NULL;
+    member->state = AMQP_MEMBER_OVER;
+    tell_end(member, now);
+}
+
+static void drop_lane(struct amqp_member *member, struct amqp_lane *lane)
+{
+    HASH_DEL(member->lanes, lane);
+    amqp_lane_destroy(lane);
+}
+
+static void drop_lanes(struct amqp_member *member)
+{
+    while (member->lanes != NULL)
+        drop_lane(member, member->lanes);
+    if (member->hub->favourite == member)
+        member->hub->favourite = NULL;
+    amqp_hub_account(member->hub, member->partial_cost, 0);
+    member->partial_cost = 0;
+}
+
+static void begin_end(struct amqp_member *member, uint64_t now)
+{
+    member->state = AMQP_MEMBER_ENDING;
+    member->end_ms = now + member->hub->config->end_timeout_ms;
+    drop_lanes(member);
+    if (member->slots == 0)
+        leave_hub(member, now);
+    member->ops->on_wake(member);
+}
+
+void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e, uint64_t now)
+{
+    if (member->state == AMQP_MEMBER_GREETING) {
+        amqp_front_close(&member->front, e, now);
+        member->ops->on_wake(member);
+    } else if (member->state == AMQP_MEMBER_JOINED) {
+        member->end = *e;
+        begin_end(member, now);
+    }
+}
+
+void amqp_member_gone(struct amqp_member *member, uint64_t now)
+{
+    struct amqp_exception e;
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "the client is gone");
+    amqp_front_abandon(&member->front);
+    amqp_member_end(member, &e, now);
+}
+
+void amqp_member_slot_freed(struct amqp_member *member)
+{
+    assert(member->slots > 0);
+    member->slots--;
+    if (member->slots > 0 || member->state != AMQP_MEMBER_ENDING)
+        return;
+    leave_hub(member, member->hub->now);
+    member->ops->on_wake(member);
+}
+
+void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e)
+{
+    const uint64_t now = member->hub->now;
+    if (member->state == AMQP_MEMBER_JOINED)
+        member->end = *e;
+    drop_lanes(member);
+    member->slots = 0;
+    leave_hub(member, now);
+    member->ops->on_wake(member);
+}
+
+bool amqp_member_is_over(const struct amqp_member *member)
+{
+    const bool is_free = member->state == AMQP_MEMBER_OVER || member->state == AMQP_MEMBER_GREETING;
+    return is_free && member->front.state == AMQP_FRONT_CLOSED;
+}
+
+/* --- from the client --- */
+
+static void on_login(struct amqp_front *front, const struct amqp_login *login)
+{
+    struct amqp_member *member = member_of(front);
+    member->ops->on_login(member, login);
+}
+
+static void on_open(struct amqp_front *front, struct amqp_span vhost)
+{
+    struct amqp_member *member = member_of(front);
+    member->ops->on_open(member, vhost);
+}
+
+void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, uint64_t now)
+{
+    assert(member->state == AMQP_MEMBER_GREETING && amqp_hub_is_running(hub));
+    if (member->front.state != AMQP_FRONT_VHOST)
+        return;
+    member->state = AMQP_MEMBER_JOINED;
+    member->hub = hub;
+    hub->now = now;
+    TAILQ_INSERT_TAIL(&hub->members, member, entry);
+    amqp_front_open_ok(&member->front, now);
+    if (hub->blocked[0] != '\0')
+        amqp_front_notify_blocked(&member->front, hub->blocked);
+}
+
+/* The lane of a channel, made on its first frame as RabbitMQ makes channels. NULL with `*e`: too many. */
+static struct amqp_lane *lane_for(struct amqp_member *member, uint16_t number, struct amqp_exception *e)
+{
+    struct amqp_lane *lane;
+    HASH_FIND(hh, member->lanes, &number, sizeof(number), lane);
+    if (lane != NULL)
+        return lane;
+    if (HASH_COUNT(member->lanes) >= member->front.channel_max) {
+        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_NOT_ALLOWED, 0,
+                           "number of channels opened (%u) has reached the negotiated channel_max (%u)",
+                           HASH_COUNT(member->lanes), member->front.channel_max);
+        return NULL;
+    }
+    lane = amqp_lane_create(member, number);
+    if (lane != NULL)
+        HASH_ADD(hh, member->lanes, number, sizeof(lane->number), lane);
+    if (lane != NULL && lane->hh.tbl != NULL)
+        return lane;
+    if (lane != NULL)
+        amqp_lane_destroy(lane);
+    amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
+    return NULL;
+}
+
+/* Feeds the frame to the lane's assembler, and what that makes of it to the lane. */
+static int feed_lane(struct amqp_member *member, struct amqp_lane *lane, const struct amqp_frame *frame,
+                     struct amqp_exception *e)
+{
+    const struct amqp_assembler_rules rules = {
+        .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = member->hub->config->body_max};
+    const size_t before = amqp_assembler_cost(&lane->assembler);
+    struct amqp_command *command = NULL;
+    const int rc = amqp_assembler_feed(&lane->assembler, &rules, frame, &command, e);
+    const size_t after = amqp_assembler_cost(&lane->assembler);
+    member->partial_cost = member->partial_cost - before + after;
+    amqp_hub_account(member->hub, before, after);
+    switch (rc) {
+    case AMQP_ASSEMBLER_MORE: return AMQP_LANE_GOES_ON;
+    case AMQP_ASSEMBLER_COMMAND: return amqp_lane_take(lane, command, e);
+    case AMQP_ASSEMBLER_NO_MEMORY:
+        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
+        return AMQP_LANE_REFUSED;
+    default: return AMQP_LANE_REFUSED;
+    }
+}
+
+void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int verdict,
+                       const struct amqp_exception *e)
+{
+    if (verdict == AMQP_LANE_GONE)
+        drop_lane(member, lane);
+    else if (verdict == AMQP_LANE_REFUSED && e->scope == AMQP_SCOPE_CHANNEL)
+        amqp_lane_refuse(lane, e);
+    else if (verdict == AMQP_LANE_REFUSED)
+        amqp_member_end(member, e, member->hub->now);
+}
+
+static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, uint64_t now)
+{
+    struct amqp_member *member = member_of(front);
+    struct amqp_exception e = {0};
+    if (member->state != AMQP_MEMBER_JOINED)
+        return;
+    member->hub->now = now;
+    struct amqp_lane *lane = lane_for(member, frame->channel, &e);
+    if (lane == NULL)
+        amqp_member_end(member, &e, now);
+    else
+        amqp_member_judge(member, lane, feed_lane(member, lane, frame, &e), &e);
+}
+
+static void on_close(struct amqp_front *front)
+{
+    struct amqp_member *member = member_of(front);
+    if (member->state == AMQP_MEMBER_JOINED)
+        begin_end(member, member->hub->now);
+}
+
+static const struct amqp_front_ops front_ops = {on_login, on_open, on_frame, on_close};
+
+void amqp_member_feed(struct amqp_member *member, const uint8_t *data, size_t len, uint64_t now)
+{
+    if (member->hub != NULL)
+        member->hub->now = now;
+    amqp_front_feed(&member->front, data, len, now);
+    if (member->front.state == AMQP_FRONT_CLOSED || member->front.state == AMQP_FRONT_CLOSING)
+        amqp_member_end(member, &member->front.end, now); /* by its own fault, on channel 0 */
+}
+
+bool amqp_member_wants_input(struct amqp_member *member)
+{
+    if (amqp_front_is_waiting(&member->front))
+        return false;
+    if (member->state != AMQP_MEMBER_JOINED)
+        return true; /* only the end is read, or the handshake */
+    return member->up.cost + member->held_cost < member->hub->config->member_up_max &&
+           amqp_hub_lets_read(member->hub, member, member->partial_cost > 0);
+}
+
+void amqp_member_account_held(struct amqp_member *member, size_t before, size_t after)
+{
+    member->held_cost = member->held_cost - before + after;
+    if (member->hub != NULL)
+        amqp_hub_account(member->hub, before, after);
+}
+
+/* --- to the client --- */
+
+void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)
+{
+    struct amqp_exception e;
+    if (member->state != AMQP_MEMBER_JOINED) {
+        amqp_command_destroy(command);
+        return;
+    }
+    if (command != NULL) {
+        command->channel = channel;
+        STAILQ_INSERT_TAIL(&member->down, command, entry);
+        member->down_cost += amqp_command_cost(command);
+    }
+    if (command != NULL && member->down_cost <= member->hub->config->member_down_max) {
+        member->ops->on_wake(member);
+        return;
+    }
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
+                       command == NULL ? "out of memory" : "the client does not read");
+    member->end = e;
+    member->end_ms = member->hub->now; /* the lanes are in use: amqp_member_tick does the rest */
+    member->ops->on_wake(member);
+}
+
+static size_t write_commands(struct amqp_member *member, uint8_t *buf, size_t size)
+{
+    size_t used = 0;
+    while (!STAILQ_EMPTY(&member->down)) {
+        struct amqp_command *command = STAILQ_FIRST(&member->down);
+        used += amqp_command_write(command, member->front.frame_max, buf + used, size - used);
+        if (!amqp_command_written(command))
+            break;
+        STAILQ_REMOVE_HEAD(&member->down, entry);
+        member->down_cost -= amqp_command_cost(command);
+        amqp_command_destroy(command);
+    }
+    return used;
+}
+
+size_t amqp_member_write(struct amqp_member *member, uint8_t *buf, size_t size, uint64_t now)
+{
+    size_t used = amqp_front_write(&member->front, buf, size);
+    assert(size >= AMQP_HUB_WRITE_MIN);
+    if (member->front.state == AMQP_FRONT_RUNNING && member->front.out.len == 0)
+        used += write_commands(member, buf + used, size - used);
+    if (used > 0)
+        amqp_front_sent(&member->front, now);
+    return used;
+}
+
+/* --- time --- */
+
+uint64_t amqp_member_deadline(const struct amqp_member *member)
+{
+    const uint64_t front = amqp_front_deadline(&member->front);
+    return front < member->end_ms ? front : member->end_ms;
+}
+
+void amqp_member_tick(struct amqp_member *member, uint64_t now)
+{
+    if (member->hub != NULL)
+        member->hub->now = now;
+    amqp_front_tick(&member->front, now);
+    if (member->state == AMQP_MEMBER_JOINED && now >= member->end_ms)
+        begin_end(member, now);
+    else if (member->state == AMQP_MEMBER_ENDING && now >= member->end_ms)
+        tell_end(member, now);
+    else if (member->state == AMQP_MEMBER_JOINED && member->front.state == AMQP_FRONT_CLOSED)
+        amqp_member_end(member, &member->front.end, now);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AMQP_MEMBER_H
+#define AMQP_MEMBER_H
+
+/*
+ * One client in direct mode: its connection (amqp/front.h), and once it has joined a hub, its channels there.
+ *
+ *     GREETING ─ join ─► JOINED ─ it leaves, breaks a rule, the broker is lost ─► ENDING ─ all freed ─► OVER
+ *         └────────────────────────── closed before it joined ──────────────────────────────────────────┘
+ *
+ * In ENDING its channels are closed upstream. The client hears of the end when that is done (or takes longer
+ * than the end timeout), as it would from the broker itself. The member may be freed once amqp_member_is_over
+ * and what amqp_member_write gives is sent, or the client is gone.
+ */
+
+#include "amqp/front.h"
+#include "amqp/hub.h"
+#include "amqp/lane.h"
+
+enum amqp_member_state {
+    AMQP_MEMBER_GREETING,
+    AMQP_MEMBER_JOINED,
+    AMQP_MEMBER_ENDING,
+    AMQP_MEMBER_OVER,
+};
+
+struct amqp_member;
+
+struct amqp_member_ops {
+    /* As in amqp_front_ops; answer by the functions of amqp/front.h on &member->front. */
+    void (*on_login)(struct amqp_member *member, const struct amqp_login *login);
+
+    /* As in amqp_front_ops. Answer by amqp_member_join, or amqp_front_close. */
+    void (*on_open)(struct amqp_member *member, struct amqp_span vhost);
+
+    /* Something has changed: bytes are to be written, reading makes sense again, or it is over. Take note,
+     * look later, as amqp/hub.h says. */
+    void (*on_wake)(struct amqp_member *member);
+};
+
+struct amqp_member {
+    TAILQ_ENTRY(amqp_member) entry; /* in the hub's list: JOINED and ENDING */
+    const struct amqp_member_ops *ops;
+    enum amqp_member_state state;
+    struct amqp_front front;
+    struct amqp_hub *hub;           /* JOINED and ENDING */
+    struct amqp_lane *lanes;        /* hash by the client's number */
+    struct amqp_flow up;            /* to the broker */
+    struct amqp_command_queue down; /* to the client */
+    size_t down_cost;
+    size_t held_cost;          /* commands held back in lanes */
+    size_t partial_cost;       /* incomplete commands in lanes */
+    unsigned slots;            /* that are not free yet */
+    struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
+    uint64_t end_ms;           /* ENDING: when it is told at the latest */
+};
+
+void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *ops,
+                      const struct amqp_front_config *config, uint64_t now);
+
+/* In GREETING or OVER. */
+void amqp_member_deinit(struct amqp_member *member);
+
+/* Takes bytes from the client. They are taken in any case; see amqp_member_wants_input first. */
+void amqp_member_feed(struct amqp_member *member, const uint8_t *data, size_t len, uint64_t now);
+
+/* In answer to on_open: it works on this hub, which is running. The client is told Open-Ok. */
+void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, uint64_t now);
+
+/* Whether bytes should be read from the client: it is not ahead of the broker, and memory is not short. */
+bool amqp_member_wants_input(struct amqp_member *member);
+
+/* Moves bytes for the client to buf[0, size), size >= AMQP_HUB_WRITE_MIN. Returns how many. */
+size_t amqp_member_write(struct amqp_member *member, uint8_t *buf, size_t size, uint64_t now);
+
+/* Ends it, telling the client. */
+void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e, uint64_t now);
+
+/* The client is gone: nothing more will be written. on_wake comes when it is over, unless it is at once. */
+void amqp_member_gone(struct amqp_member *member, uint64_t now);
+
+uint64_t amqp_member_deadline(const struct amqp_member *member);
+void amqp_member_tick(struct amqp_member *member, uint64_t now);
+
+/* Nothing of it is left upstream, and the client has been told what it will be told. */
+bool amqp_member_is_over(const struct amqp_member *member);
+
+/* --- between the member, its lanes and its hub --- */
+
+/* Queues a command for the client, on a channel of its. Takes it over. */
+void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command);
+
+/* A slot of its is free again. */
+void amqp_member_slot_freed(struct amqp_member *member);
+
+/* The hub is lost: nothing is left of the member there. */
+void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e);
+
+/* A lane's verdict on what the broker said. */
+void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int verdict,
+                       const struct amqp_exception *e);
+
+/* A lane holds back more, or less. */
+void amqp_member_account_held(struct amqp_member *member, size_t before, size_t after);
+
+#endif

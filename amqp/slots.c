@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amqp/slots.h"
+#include "amqp/method_codec.h"
+#include <amqp_framing.h>
+#include <assert.h>
+#include <stdlib.h>
+
+int amqp_slots_init(struct amqp_slots *slots, uint16_t count)
+{
+    *slots = (struct amqp_slots){.count = count};
+    STAILQ_INIT(&slots->free);
+    slots->slots = calloc(count, sizeof(*slots->slots));
+    if (slots->slots == NULL)
+        return -1;
+    for (uint16_t i = 0; i < count; i++) {
+        slots->slots[i].number = (uint16_t)(i + 1);
+        STAILQ_INSERT_TAIL(&slots->free, &slots->slots[i], entry);
+    }
+    return 0;
+}
+
+void amqp_slots_deinit(struct amqp_slots *slots)
+{
+    for (uint16_t i = 0; slots->slots != NULL && i < slots->count; i++) {
+        amqp_assembler_reset(&slots->slots[i].assembler);
+        amqp_command_destroy(slots->slots[i].spare);
+    }
+    free(slots->slots);
+    *slots = (struct amqp_slots){.slots = NULL};
+}
+
+/* A Close for the moment when the slot is left. Should the broker be first, it becomes the Close-Ok. */
+static struct amqp_command *make_spare(void)
+{
+    amqp_channel_close_t close = {.reply_code = AMQP_REPLY_SUCCESS, .reply_text = amqp_empty_bytes};
+    return amqp_command_make(AMQP_CHANNEL_CLOSE_METHOD, &close);
+}
+
+struct amqp_slot *amqp_slots_take(struct amqp_slots *slots)
+{
+    struct amqp_slot *slot = STAILQ_FIRST(&slots->free);
+    if (slot == NULL || (slot->spare = make_spare()) == NULL)
+        return NULL;
+    STAILQ_REMOVE_HEAD(&slots->free, entry);
+    slots->used++;
+    slot->state = AMQP_SLOT_OPEN;
+    return slot;
+}
+
+struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number)
+{
+    if (number == 0 || number > slots->count || slots->slots[number - 1].state == AMQP_SLOT_FREE)
+        return NULL;
+    return &slots->slots[number - 1];
+}
+
+static void give_back(struct amqp_slots *slots, struct amqp_slot *slot)
+{
+    amqp_assembler_reset(&slot->assembler);
+    amqp_command_destroy(slot->spare);
+    slot->spare = NULL;
+    slot->state = AMQP_SLOT_FREE;
+    slot->member = NULL;
+    slot->lane = NULL;
+    slots->used--;
+    STAILQ_INSERT_TAIL(&slots->free, slot, entry);
+}
+
+void amqp_slot_close_queued(struct amqp_slot *slot)
+{
+    assert(slot->state == AMQP_SLOT_OPEN);
+    slot->state = AMQP_SLOT_CLOSING;
+}
+
+void amqp_slot_close_heard(struct amqp_slot *slot, bool ours_was_purged)
+{
+    assert(slot->state == AMQP_SLOT_OPEN || slot->state == AMQP_SLOT_CLOSING);
+    slot->state =
+        slot->state == AMQP_SLOT_CLOSING && !ours_was_purged ? AMQP_SLOT_CROSSED : AMQP_SLOT_ANSWERING;
+}
+
+bool amqp_slot_close_ok_heard(struct amqp_slots *slots, struct amqp_slot *slot)
+{
+    if (slot->state == AMQP_SLOT_CROSSED)
+        slot->state = AMQP_SLOT_ANSWERING;
+    else
+        give_back(slots, slot);
+    return slot->state == AMQP_SLOT_FREE;
+}
+
+bool amqp_slot_close_ok_written(struct amqp_slots *slots, struct amqp_slot *slot)
+{
+    if (slot->state == AMQP_SLOT_CROSSED)
+        slot->state = AMQP_SLOT_CLOSING;
+    else
+        give_back(slots, slot);
+    return slot->state == AMQP_SLOT_FREE;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AMQP_SLOTS_H
+#define AMQP_SLOTS_H
+
+/*
+ * The channel numbers of the shared connection. The broker ends it for a number that is opened while it is
+ * not quite closed, so a number is given out again only when all is said about the last use of it:
+ *
+ *     FREE ─► OPEN ─ our Close queued ────► CLOSING ─ Close-Ok heard ──────────► FREE
+ *                └── the broker's Close ─► ANSWERING ─ our Close-Ok written ─► FREE
+ *
+ * When both closes cross, Close-Ok must be heard and written both.
+ */
+
+#include "amqp/assembler.h"
+
+enum amqp_slot_state {
+    AMQP_SLOT_FREE,
+    AMQP_SLOT_OPEN,      /* from the moment channel.open is queued */
+    AMQP_SLOT_CLOSING,   /* Close-Ok must be heard */
+    AMQP_SLOT_ANSWERING, /* Close-Ok must be written */
+    AMQP_SLOT_CROSSED,   /* both */
+};
+
+struct amqp_lane;
+struct amqp_member;
+
+struct amqp_slot {
+    STAILQ_ENTRY(amqp_slot) entry; /* while free */
+    uint16_t number;
+    enum amqp_slot_state state;
+    struct amqp_member *member; /* whose it is until it is free again; NULL: our own, or free */
+    struct amqp_lane *lane;     /* NULL: what the broker says is of no interest any more */
+    struct amqp_assembler assembler;
+    struct amqp_command *spare; /* made when it was opened, so that closing it never fails; NULL: used */
+};
+
+struct amqp_slots {
+    struct amqp_slot *slots; /* by number - 1 */
+    uint16_t count;
+    uint16_t used;
+    STAILQ_HEAD(, amqp_slot) free; /* the longest free first */
+};
+
+/* Numbers 1 to `count`. 0 or -1: out of memory. */
+int amqp_slots_init(struct amqp_slots *slots, uint16_t count);
+void amqp_slots_deinit(struct amqp_slots *slots);
+
+/* Whether amqp_slots_take will find one. */
+static inline bool amqp_slots_has_free(const struct amqp_slots *slots)
+{
+    return !STAILQ_EMPTY(&slots->free);
+}
+
+/* A number to open, state OPEN. NULL: all are taken, or out of memory. */
+struct amqp_slot *amqp_slots_take(struct amqp_slots *slots);
+
+/* The slot of a number, if it is in use. */
+struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number);
+
+/* Our Close is queued, the broker's was heard, and so on. Those that can free the slot say whether it is. */
+void amqp_slot_close_queued(struct amqp_slot *slot);
+void amqp_slot_close_heard(struct amqp_slot *slot, bool ours_was_purged);
+bool amqp_slot_close_ok_heard(struct amqp_slots *slots, struct amqp_slot *slot);
+bool amqp_slot_close_ok_written(struct amqp_slots *slots, struct amqp_slot *slot);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Input: a program of steps, | step | argument | bytes … |
+ *
+ * Two clients share a connection to the model broker, which is as strict as RabbitMQ. Client 0 is hostile: it
+ * says whatever the input has, frames or garbage. Client 1 works on one channel. The broker takes its time
+ * with answers and closes channels by itself. Whatever happens, nothing that RabbitMQ would close the
+ * connection for may come out, client 1 must not notice, and in the end nothing may be left.
+ */
+
+#include "tests/unit/amqp/rig.h"
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define REQUIRE(condition) ((condition) ? (void)0 : abort())
+
+enum { HOSTILE, BYSTANDER, BYSTANDERS_CHANNEL = 3 };
+
+static struct rig rig;
+static struct frames f;
+
+static void say_open(uint16_t channel, unsigned client)
+{
+    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
+    frames_method(&f, channel, AMQP_CHANNEL_OPEN_METHOD, &open);
+    rig_say(&rig, client, &f);
+}
+
+/* Whole frames around what the input has, so that the fuzzer need not find the length and the end octet. */
+static void say_frame(uint8_t type, uint8_t channel, const uint8_t *payload, size_t len)
+{
+    frames_raw(&f, type, channel % 8, payload, len);
+    rig_say(&rig, HOSTILE, &f);
+}
+
+static void work(void)
+{
+    const unsigned before = rig.clients[BYSTANDER].events;
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes("q")};
+    frames_method(&f, BYSTANDERS_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare);
+    rig_say(&rig, BYSTANDER, &f);
+    rig_pump(&rig);
+    REQUIRE(rig.clients[BYSTANDER].events == before + 1);
+    REQUIRE(rig_last(&rig, BYSTANDER)->method == AMQP_QUEUE_DECLARE_OK_METHOD);
+}
+
+/* Any channel but the bystander's, which is the first that was opened. */
+static void close_some_channel(uint8_t which)
+{
+    const uint16_t number = (uint16_t)(2 + which % (MODEL_CHANNELS - 2));
+    model_broker_close_channel(&rig.broker, number);
+}
+
+/* Returns how much of the data the step has used. */
+static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t left)
+{
+    const size_t len = argument < left ? argument : left;
+    switch (what % 10) {
+    case 0: amqp_member_feed(&rig.clients[HOSTILE].member, data, len, rig.now); return len;
+    case 1:
+    case 2:
+    case 3:
+        if (len == 0)
+            return 0;
+        say_frame((uint8_t)(what % 10), data[0], data + 1, len - 1);
+        return len;
+    case 4: say_open(argument % 8, HOSTILE); return 0;
+    case 5: rig_pump_without_answers(&rig); return 0;
+    case 6: model_broker_answer(&rig.broker, argument); return 0;
+    case 7: close_some_channel(argument); return 0;
+    case 8: rig.broker_reads = argument & 1; return 0;
+    default: rig_pump(&rig); return 0;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    rig_init(&rig);
+    f.len = 0;
+    rig_config.memory_max = 1 << 16;
+    rig_config.body_max = 1 << 12;
+    rig_join(&rig, HOSTILE, AMQP_CAN_CANCEL_NOTIFY);
+    rig_join(&rig, BYSTANDER, AMQP_CAN_CANCEL_NOTIFY);
+    say_open(BYSTANDERS_CHANNEL, BYSTANDER);
+    rig_pump(&rig);
+    for (size_t at = 0; at + 2 <= size;) {
+        const size_t used = step(data[at], data[at + 1], data + at + 2, size - at - 2);
+        at += 2 + used;
+        REQUIRE(rig.broker.killed.code == AMQP_CODE_NONE && !rig.is_down);
+    }
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    work();
+    rig_deinit(&rig);
+    return 0;
+}

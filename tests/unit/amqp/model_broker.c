@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/amqp/model_broker.h"
+#include "amqp/content_check.h"
+#include "amqp/method_codec.h"
+#include "amqp/rules.h"
+#include "amqp/wire.h"
+#include <amqp_framing.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct amqp_front_config config = {
+    .frame_max = 8192,
+    .channel_max = MODEL_CHANNELS - 1,
+    .heartbeat_s = 60,
+    .handshake_timeout_ms = 10000,
+    .close_timeout_ms = 5000,
+};
+static const struct amqp_assembler_rules client_rules = {
+    .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = UINT64_MAX};
+static const struct amqp_rules rules = {.exchange_types = NULL};
+static const struct amqp_front_ops front_ops;
+
+static struct model_broker *model_of(struct amqp_front *front)
+{
+    return (struct model_broker *)((char *)front - offsetof(struct model_broker, front));
+}
+
+void model_broker_init(struct model_broker *model)
+{
+    memset(model, 0, sizeof(*model));
+    amqp_front_init(&model->front, &front_ops, &config, 0);
+    STAILQ_INIT(&model->answers);
+    STAILQ_INIT(&model->out);
+}
+
+void model_broker_deinit(struct model_broker *model)
+{
+    for (int i = 0; i < MODEL_CHANNELS; i++) {
+        amqp_tags_clear(&model->channels[i].tags);
+        amqp_assembler_reset(&model->channels[i].assembler);
+    }
+    amqp_command_queue_clear(&model->answers);
+    amqp_command_queue_clear(&model->out);
+    amqp_front_deinit(&model->front);
+}
+
+static void kill_connection(struct model_broker *model, enum amqp_code code, uint32_t method,
+                            const char *text)
+{
+    if (model->killed.code == AMQP_CODE_NONE)
+        amqp_exception_set(&model->killed, AMQP_SCOPE_CONNECTION, code, method, "%s", text);
+}
+
+/* --- answers --- */
+
+static struct amqp_command *answer(struct model_broker *model, uint16_t channel, uint32_t method,
+                                   void *decoded)
+{
+    struct amqp_command *command = amqp_command_make(method, decoded);
+    if (command == NULL)
+        abort();
+    command->channel = channel;
+    STAILQ_INSERT_TAIL(&model->answers, command, entry);
+    return command;
+}
+
+static void answer_plainly(struct model_broker *model, uint16_t channel, uint32_t method)
+{
+    union {
+        amqp_channel_open_ok_t open_ok;
+        amqp_queue_declare_ok_t declare_ok;
+        amqp_basic_get_empty_t get_empty;
+        uint8_t zeros[256];
+    } nothing = {.zeros = {0}};
+    answer(model, channel, method, &nothing);
+}
+
+static void refuse_channel(struct model_broker *model, uint16_t number, const char *text)
+{
+    amqp_channel_close_t close = {.reply_code = AMQP_NOT_FOUND, .reply_text = amqp_cstring_bytes(text)};
+    model->channels[number].state = MODEL_CLOSING;
+    amqp_tags_clear(&model->channels[number].tags);
+    answer(model, number, AMQP_CHANNEL_CLOSE_METHOD, &close);
+}
+
+static void deliver(struct model_broker *model, uint16_t number, const struct amqp_command *publish)
+{
+    struct model_channel *channel = &model->channels[number];
+    amqp_basic_deliver_t deliver = {.consumer_tag = amqp_cstring_bytes(channel->consumer),
+                                    .delivery_tag = ++channel->deliveries};
+    struct amqp_command *command = answer(model, number, AMQP_BASIC_DELIVER_METHOD, &deliver);
+    if (amqp_command_set_header(command, publish->header, publish->header_len) < 0 ||
+        amqp_command_add_body(command, publish->body, publish->body_len) < 0)
+        abort();
+}
+
+/* What changes when an answer goes out. */
+static void note_answer(struct model_broker *model, const struct amqp_command *command)
+{
+    struct model_channel *channel = &model->channels[command->channel];
+    struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
+    if (command->spec->id == AMQP_TX_COMMIT_OK_METHOD)
+        channel->is_committing = false;
+    else if (command->spec->id == AMQP_BASIC_CONSUME_OK_METHOD && channel->state == MODEL_OPEN)
+        amqp_tags_set(&channel->tags, amqp_take_short_string(&c), AMQP_TAG_LIVE);
+}
+
+unsigned model_broker_answer(struct model_broker *model, unsigned n)
+{
+    unsigned gone = 0;
+    while (gone < n && !STAILQ_EMPTY(&model->answers)) {
+        struct amqp_command *command = STAILQ_FIRST(&model->answers);
+        STAILQ_REMOVE_HEAD(&model->answers, entry);
+        note_answer(model, command);
+        STAILQ_INSERT_TAIL(&model->out, command, entry);
+        gone++;
+    }
+    return gone;
+}
+
+/* --- commands --- */
+
+static void handle_consume(struct model_broker *model, uint16_t number, const amqp_basic_consume_t *consume)
+{
+    struct model_channel *channel = &model->channels[number];
+    amqp_basic_consume_ok_t ok = {.consumer_tag = consume->consumer_tag};
+    if (consume->consumer_tag.len == 0)
+        ok.consumer_tag = amqp_cstring_bytes("amq.ctag-made-up");
+    const struct amqp_span tag = amqp_span_of(ok.consumer_tag);
+    if (consume->consumer_tag.len > 0 && amqp_tags_find(&channel->tags, tag) != AMQP_TAG_UNKNOWN) {
+        kill_connection(model, AMQP_CODE_NOT_ALLOWED, AMQP_BASIC_CONSUME_METHOD, "tag used again");
+        return;
+    }
+    amqp_tags_set(&channel->tags, tag, consume->nowait ? AMQP_TAG_LIVE : AMQP_TAG_ASKED);
+    memcpy(channel->consumer, tag.data, tag.len);
+    channel->consumer[tag.len] = '\0';
+    if (!consume->nowait)
+        answer(model, number, AMQP_BASIC_CONSUME_OK_METHOD, &ok);
+}
+
+static void handle_cancel(struct model_broker *model, uint16_t number, const amqp_basic_cancel_t *cancel)
+{
+    struct model_channel *channel = &model->channels[number];
+    const struct amqp_span tag = amqp_span_of(cancel->consumer_tag);
+    amqp_basic_cancel_ok_t ok = {.consumer_tag = cancel->consumer_tag};
+    if (amqp_tags_find(&channel->tags, tag) == AMQP_TAG_ASKED)
+        kill_connection(model, AMQP_CODE_INTERNAL_ERROR, AMQP_BASIC_CANCEL_METHOD,
+                        "cancel before consume-ok");
+    amqp_tags_remove(&channel->tags, tag);
+    if (!cancel->nowait)
+        answer(model, number, AMQP_BASIC_CANCEL_OK_METHOD, &ok);
+}
+
+static void handle_declare(struct model_broker *model, uint16_t number, const amqp_queue_declare_t *declare)
+{
+    amqp_queue_declare_ok_t ok = {.queue = declare->queue};
+    if (declare->passive && declare->queue.len >= 7 && memcmp(declare->queue.bytes, "missing", 7) == 0)
+        refuse_channel(model, number, "NOT_FOUND - no queue");
+    else if (!declare->nowait)
+        answer(model, number, AMQP_QUEUE_DECLARE_OK_METHOD, &ok);
+}
+
+static void handle_publish(struct model_broker *model, uint16_t number, const struct amqp_command *command)
+{
+    model->run = model->last_channel == number ? model->run + 1 : 1;
+    model->last_channel = number;
+    if (model->run > model->in_a_row)
+        model->in_a_row = model->run;
+    model->published++;
+    model->published_bytes += command->body_len;
+    if (model->channels[number].tags.table != NULL)
+        deliver(model, number, command);
+}
+
+static void handle_open(struct model_broker *model, uint16_t number, const struct amqp_command *command,
+                        const void *decoded)
+{
+    struct model_channel *channel = &model->channels[number];
+    switch (command->spec->id) {
+    case AMQP_CHANNEL_OPEN_METHOD:
+        kill_connection(model, AMQP_CODE_CHANNEL_ERROR, command->spec->id, "second open");
+        break;
+    case AMQP_CHANNEL_CLOSE_OK_METHOD:
+    case AMQP_CHANNEL_FLOW_OK_METHOD:
+    case AMQP_BASIC_CANCEL_OK_METHOD:
+        kill_connection(model, AMQP_CODE_COMMAND_INVALID, command->spec->id, "unimplemented method");
+        break;
+    case AMQP_CHANNEL_CLOSE_METHOD:
+        channel->state = MODEL_CLOSED;
+        channel->is_committing = false;
+        amqp_tags_clear(&channel->tags);
+        answer_plainly(model, number, AMQP_CHANNEL_CLOSE_OK_METHOD);
+        break;
+    case AMQP_TX_COMMIT_METHOD:
+        channel->is_committing = true;
+        answer_plainly(model, number, AMQP_TX_COMMIT_OK_METHOD);
+        break;
+    case AMQP_BASIC_CONSUME_METHOD: handle_consume(model, number, decoded); break;
+    case AMQP_BASIC_CANCEL_METHOD: handle_cancel(model, number, decoded); break;
+    case AMQP_QUEUE_DECLARE_METHOD: handle_declare(model, number, decoded); break;
+    case AMQP_BASIC_PUBLISH_METHOD: handle_publish(model, number, command); break;
+    case AMQP_BASIC_GET_METHOD: answer_plainly(model, number, AMQP_BASIC_GET_EMPTY_METHOD); break;
+    case AMQP_TX_SELECT_METHOD: answer_plainly(model, number, AMQP_TX_SELECT_OK_METHOD); break;
+    case AMQP_BASIC_QOS_METHOD: answer_plainly(model, number, AMQP_BASIC_QOS_OK_METHOD); break;
+    default: break;
+    }
+}
+
+static void handle(struct model_broker *model, uint16_t number, const struct amqp_command *command)
+{
+    struct model_channel *channel = &model->channels[number];
+    const uint32_t method = command->spec->id;
+    amqp_pool_t pool;
+    struct amqp_exception e;
+    init_amqp_pool(&pool, 4096);
+    void *decoded = amqp_command_decode(command, &pool);
+    if (decoded == NULL)
+        abort();
+    if (channel->state == MODEL_CLOSED && method != AMQP_CHANNEL_OPEN_METHOD) {
+        kill_connection(model, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
+    } else if (channel->state == MODEL_CLOSED) {
+        channel->state = MODEL_OPEN;
+        model->opened++;
+        answer_plainly(model, number, AMQP_CHANNEL_OPEN_OK_METHOD);
+    } else if (channel->state == MODEL_CLOSING) {
+        if (method == AMQP_CHANNEL_CLOSE_OK_METHOD)
+            channel->state = MODEL_CLOSED;
+        else if (method == AMQP_CHANNEL_CLOSE_METHOD)
+            answer_plainly(model, number, AMQP_CHANNEL_CLOSE_OK_METHOD);
+        else if (method == AMQP_CHANNEL_OPEN_METHOD)
+            kill_connection(model, AMQP_CODE_CHANNEL_ERROR, method, "second open");
+    } else if (channel->is_committing && method != AMQP_CHANNEL_CLOSE_METHOD) {
+        kill_connection(model, AMQP_CODE_CHANNEL_ERROR, method, "in the middle of tx.commit");
+    } else if (!amqp_rules_check(&rules, command, decoded, &e)) {
+        kill_connection(model, e.code, method, e.text);
+    } else {
+        handle_open(model, number, command, decoded);
+    }
+    empty_amqp_pool(&pool);
+}
+
+/* --- the connection --- */
+
+static void on_login(struct amqp_front *front, const struct amqp_login *login)
+{
+    (void)login;
+    amqp_front_login_ok(front, 0);
+}
+
+static void on_open(struct amqp_front *front, struct amqp_span vhost)
+{
+    (void)vhost;
+    amqp_front_open_ok(front, 0);
+}
+
+static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, uint64_t now)
+{
+    struct model_broker *model = model_of(front);
+    struct amqp_command *command = NULL;
+    struct amqp_exception e;
+    (void)now;
+    if (frame->channel >= MODEL_CHANNELS) {
+        kill_connection(model, AMQP_CODE_NOT_ALLOWED, 0, "channel over channel_max");
+        return;
+    }
+    switch (
+        amqp_assembler_feed(&model->channels[frame->channel].assembler, &client_rules, frame, &command, &e)) {
+    case AMQP_ASSEMBLER_MORE: break;
+    case AMQP_ASSEMBLER_COMMAND:
+        handle(model, frame->channel, command);
+        amqp_command_destroy(command);
+        break;
+    case AMQP_ASSEMBLER_REFUSED: kill_connection(model, e.code, e.method, e.text); break;
+    default: abort();
+    }
+}
+
+static void on_close(struct amqp_front *front)
+{
+    amqp_front_close_ok(front);
+}
+
+static const struct amqp_front_ops front_ops = {on_login, on_open, on_frame, on_close};
+
+void model_broker_feed(struct model_broker *model, const uint8_t *data, size_t len)
+{
+    amqp_front_feed(&model->front, data, len, 0);
+    if (model->front.end.code != AMQP_CODE_NONE && model->front.end.code != AMQP_CODE_CONNECTION_FORCED)
+        kill_connection(model, model->front.end.code, model->front.end.method, model->front.end.text);
+}
+
+size_t model_broker_write(struct model_broker *model, uint8_t *buf, size_t size)
+{
+    size_t used = amqp_front_write(&model->front, buf, size);
+    while (!STAILQ_EMPTY(&model->out)) {
+        struct amqp_command *command = STAILQ_FIRST(&model->out);
+        used += amqp_command_write(command, config.frame_max, buf + used, size - used);
+        if (!amqp_command_written(command))
+            break;
+        STAILQ_REMOVE_HEAD(&model->out, entry);
+        amqp_command_destroy(command);
+    }
+    return used;
+}
+
+void model_broker_close_channel(struct model_broker *model, uint16_t channel)
+{
+    if (channel < MODEL_CHANNELS && model->channels[channel].state == MODEL_OPEN)
+        refuse_channel(model, channel, "NOT_FOUND - it went away");
+}
+
+void model_broker_close(struct model_broker *model, const char *text)
+{
+    struct amqp_exception e;
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", text);
+    amqp_front_close(&model->front, &e, 0);
+}
+
+void model_broker_cancel(struct model_broker *model, uint16_t channel)
+{
+    struct model_channel *c = &model->channels[channel];
+    amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(c->consumer)};
+    amqp_tags_remove(&c->tags, amqp_span_of(cancel.consumer_tag));
+    answer(model, channel, AMQP_BASIC_CANCEL_METHOD, &cancel);
+}
+
+unsigned model_broker_open_channels(const struct model_broker *model)
+{
+    unsigned open = 0;
+    for (int i = 0; i < MODEL_CHANNELS; i++)
+        open += model->channels[i].state != MODEL_CLOSED;
+    return open;
+}

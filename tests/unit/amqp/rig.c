@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/unit/amqp/rig.h"
+#include "amqp/wire.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REQUIRE(condition) ((condition) ? (void)0 : abort())
+
+struct amqp_hub_config rig_config;
+static struct rig *current; /* for the callbacks of members */
+
+static const struct amqp_front_config front_config = {
+    .frame_max = 131072,
+    .channel_max = 20,
+    .heartbeat_s = 60,
+    .handshake_timeout_ms = 10000,
+    .close_timeout_ms = 5000,
+};
+
+static const struct amqp_hub_config default_config = {
+    .back = {.user = {(const uint8_t *)"u", 1},
+             .password = {(const uint8_t *)"p", 1},
+             .vhost = {(const uint8_t *)"/", 1},
+             .frame_max = 8192,
+             .handshake_timeout_ms = 10000,
+             .close_timeout_ms = 5000},
+    .body_max = 1 << 20,
+    .memory_max = 8 << 20,
+    .member_up_max = 1 << 20,
+    .member_down_max = 1 << 20,
+    .stall_timeout_ms = 10000,
+    .end_timeout_ms = 5000,
+};
+
+static void on_running(struct amqp_hub *hub)
+{
+    (void)hub;
+}
+
+static void on_down(struct amqp_hub *hub, const struct amqp_exception *e)
+{
+    struct rig *rig = (struct rig *)((char *)hub - offsetof(struct rig, hub));
+    rig->is_down = true;
+    rig->down = *e;
+}
+
+static void on_hub_wake(struct amqp_hub *hub)
+{
+    (void)hub;
+}
+
+static const struct amqp_hub_ops hub_ops = {on_running, on_down, on_hub_wake};
+
+static void on_login(struct amqp_member *member, const struct amqp_login *login)
+{
+    (void)login;
+    amqp_front_login_ok(&member->front, current->now);
+}
+
+static void on_open(struct amqp_member *member, struct amqp_span vhost)
+{
+    (void)vhost;
+    amqp_member_join(member, &current->hub, current->now);
+}
+
+static void on_member_wake(struct amqp_member *member)
+{
+    (void)member;
+}
+
+static const struct amqp_member_ops member_ops = {on_login, on_open, on_member_wake};
+
+void rig_init(struct rig *rig)
+{
+    memset(rig, 0, sizeof(*rig));
+    current = rig;
+    rig->broker_reads = true;
+    rig_config = default_config;
+    model_broker_init(&rig->broker);
+    amqp_hub_init(&rig->hub, &hub_ops, &rig_config, 0);
+    for (int i = 0; i < RIG_CLIENTS; i++) {
+        amqp_member_init(&rig->clients[i].member, &member_ops, &front_config, 0);
+        amqp_frame_reader_init(&rig->clients[i].reader, 1 << 20);
+    }
+    rig_pump(rig);
+    REQUIRE(amqp_hub_is_running(&rig->hub));
+}
+
+void rig_deinit(struct rig *rig)
+{
+    rig->broker_reads = true;
+    if (!rig->is_down) {
+        for (int i = 0; i < RIG_CLIENTS; i++)
+            amqp_member_gone(&rig->clients[i].member, rig->now);
+        rig_pump(rig);
+        REQUIRE(rig->is_down || model_broker_open_channels(&rig->broker) == 0);
+        REQUIRE(rig->is_down || rig->hub.slots.used == 0);
+        amqp_hub_close(&rig->hub, "bye", rig->now);
+        rig_pump(rig);
+    }
+    REQUIRE(rig->is_down && rig->broker.killed.code == AMQP_CODE_NONE);
+    REQUIRE(amqp_hub_cost(&rig->hub) == 0);
+    for (int i = 0; i < RIG_CLIENTS; i++) {
+        amqp_member_gone(&rig->clients[i].member, rig->now);
+        REQUIRE(amqp_member_is_over(&rig->clients[i].member));
+        REQUIRE(rig->clients[i].member.held_cost == 0 && rig->clients[i].member.partial_cost == 0);
+        amqp_member_deinit(&rig->clients[i].member);
+        amqp_frame_reader_deinit(&rig->clients[i].reader);
+    }
+    amqp_hub_deinit(&rig->hub);
+    model_broker_deinit(&rig->broker);
+}
+
+/* --- clients --- */
+
+static void note_frame(struct rig_client *client, const struct amqp_frame *frame)
+{
+    if (frame->type == AMQP_FRAME_BODY)
+        client->body_bytes += frame->size;
+    if (frame->type == AMQP_FRAME_HEADER && client->events > 0)
+        client->event[(client->events - 1) % RIG_EVENTS].body_size = amqp_get_u32(frame->payload + 8);
+    if (frame->type != AMQP_FRAME_METHOD)
+        return;
+    struct rig_event *event = &client->event[client->events++ % RIG_EVENTS];
+    *event = (struct rig_event){.channel = frame->channel, .method = amqp_get_u32(frame->payload)};
+    if (event->method == AMQP_CHANNEL_CLOSE_METHOD || event->method == AMQP_CONNECTION_CLOSE_METHOD) {
+        event->code = amqp_get_u16(frame->payload + 4);
+        snprintf(client->text, sizeof(client->text), "%.*s", frame->payload[6],
+                 (const char *)frame->payload + 7);
+    }
+}
+
+static size_t pump_client(struct rig *rig, struct rig_client *client)
+{
+    static uint8_t buf[AMQP_HUB_WRITE_MIN];
+    const uint8_t *data = buf;
+    struct amqp_frame frame;
+    struct amqp_exception e;
+    size_t len;
+    if (client->is_deaf)
+        return 0;
+    amqp_member_tick(&client->member, rig->now);
+    len = amqp_member_write(&client->member, buf, sizeof(buf), rig->now);
+    const size_t moved = len;
+    int rc;
+    while ((rc = amqp_frame_reader_next(&client->reader, &data, &len, &frame, &e)) == AMQP_FRAME_WHOLE)
+        note_frame(client, &frame);
+    REQUIRE(rc == AMQP_FRAME_MORE);
+    return moved;
+}
+
+static size_t pump_broker(struct rig *rig)
+{
+    static uint8_t buf[AMQP_HUB_WRITE_MIN];
+    size_t moved = 0;
+    if (rig->broker_reads) {
+        moved = amqp_hub_write(&rig->hub, buf, sizeof(buf), rig->now);
+        model_broker_feed(&rig->broker, buf, moved);
+    }
+    const size_t n = model_broker_write(&rig->broker, buf, sizeof(buf));
+    if (n > 0 && !rig->is_down)
+        amqp_hub_feed(&rig->hub, buf, n, rig->now);
+    return moved + n;
+}
+
+void rig_pump_without_answers(struct rig *rig)
+{
+    size_t moved;
+    do {
+        moved = pump_broker(rig);
+        for (int i = 0; i < RIG_CLIENTS; i++)
+            moved += pump_client(rig, &rig->clients[i]);
+    } while (moved > 0);
+}
+
+void rig_pump(struct rig *rig)
+{
+    do
+        rig_pump_without_answers(rig);
+    while (model_broker_answer(&rig->broker, UINT32_MAX) > 0);
+}
+
+void rig_say(struct rig *rig, unsigned client, struct frames *f)
+{
+    amqp_member_feed(&rig->clients[client].member, f->bytes, f->len, rig->now);
+    f->len = 0;
+}
+
+void rig_join(struct rig *rig, unsigned client, unsigned can)
+{
+    static struct frames f;
+    amqp_table_entry_t flags[2];
+    amqp_table_entry_t entry;
+    int count = 0;
+    if (can & AMQP_CAN_CANCEL_NOTIFY)
+        frames_table(&flags[count++], "consumer_cancel_notify", 't');
+    if (can & AMQP_CAN_BLOCKED)
+        frames_table(&flags[count++], "connection.blocked", 't');
+    for (int i = 0; i < count; i++)
+        flags[i].value.value.boolean = 1;
+    amqp_connection_start_ok_t start_ok = {
+        .client_properties = frames_table(&entry, "capabilities", 'F'),
+        .mechanism = amqp_cstring_bytes("PLAIN"),
+        .response = {.bytes = "\0u\0p", .len = 4},
+        .locale = amqp_cstring_bytes("en_US"),
+    };
+    entry.value.value.table = (amqp_table_t){.num_entries = count, .entries = flags};
+    amqp_connection_tune_ok_t tune_ok = {.channel_max = 20, .frame_max = 4096};
+    amqp_connection_open_t open = {.virtual_host = amqp_cstring_bytes("/")};
+    memcpy(f.bytes, "AMQP\0\0\x09\x01", 8);
+    f.len = 8;
+    frames_method(&f, 0, AMQP_CONNECTION_START_OK_METHOD, &start_ok);
+    frames_method(&f, 0, AMQP_CONNECTION_TUNE_OK_METHOD, &tune_ok);
+    frames_method(&f, 0, AMQP_CONNECTION_OPEN_METHOD, &open);
+    rig_say(rig, client, &f);
+    rig_pump(rig);
+    REQUIRE(rig_last(rig, client)->method == AMQP_CONNECTION_OPEN_OK_METHOD ||
+            rig_last(rig, client)->method == AMQP_CONNECTION_BLOCKED_METHOD);
+    rig->clients[client].events = 0;
+}
+
+bool rig_got(const struct rig *rig, unsigned client, uint32_t method)
+{
+    const struct rig_client *c = &rig->clients[client];
+    for (unsigned i = 0; i < c->events && i < RIG_EVENTS; i++) {
+        if (c->event[i].method == method)
+            return true;
+    }
+    return false;
+}
+
+const struct rig_event *rig_last(const struct rig *rig, unsigned client)
+{
+    static const struct rig_event none = {0};
+    const struct rig_client *c = &rig->clients[client];
+    return c->events > 0 ? &c->event[(c->events - 1) % RIG_EVENTS] : &none;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_AMQP_RIG_H
+#define TESTS_AMQP_RIG_H
+
+/* A model broker, a hub on it, and clients of the hub: all in one process, every byte moved by hand. */
+
+#include "amqp/member.h"
+#include "tests/unit/amqp/frames.h"
+#include "tests/unit/amqp/model_broker.h"
+
+#define RIG_CLIENTS 4
+#define RIG_EVENTS  256
+
+/* A method that a client got. */
+struct rig_event {
+    uint16_t channel;
+    uint32_t method;
+    uint16_t code;    /* of a Close */
+    size_t body_size; /* of content */
+};
+
+struct rig_client {
+    struct amqp_member member;
+    struct amqp_frame_reader reader;
+    bool is_deaf; /* takes no bytes */
+    unsigned events;
+    struct rig_event event[RIG_EVENTS];
+    char text[256];    /* of the last Close */
+    size_t body_bytes; /* of all content */
+};
+
+struct rig {
+    struct model_broker broker;
+    struct amqp_hub hub;
+    bool broker_reads; /* the broker takes bytes */
+    bool is_down;
+    struct amqp_exception down;
+    uint64_t now;
+    struct rig_client clients[RIG_CLIENTS];
+};
+
+extern struct amqp_hub_config rig_config; /* may be changed between tests: rig_init resets it */
+
+/* The hub runs, nobody has joined. */
+void rig_init(struct rig *rig);
+
+/* Everything ends in order; nothing may be left. */
+void rig_deinit(struct rig *rig);
+
+/* The client logs in with these capabilities (AMQP_CAN_…) and joins. */
+void rig_join(struct rig *rig, unsigned client, unsigned can);
+
+/* What is in `f` comes from the client, in one piece; `f` is empty then. */
+void rig_say(struct rig *rig, unsigned client, struct frames *f);
+
+/* Moves all bytes both ways; the broker lets all its answers go, or none. */
+void rig_pump(struct rig *rig);
+void rig_pump_without_answers(struct rig *rig);
+
+/* Whether the client got this method. */
+bool rig_got(const struct rig *rig, unsigned client, uint32_t method);
+
+/* The client's last event. */
+const struct rig_event *rig_last(const struct rig *rig, unsigned client);
+
+#endif

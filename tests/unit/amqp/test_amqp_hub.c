@@ -1,0 +1,691 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Clients that share a connection: each sees what it would see alone, and none can touch another. */
+
+#include "amqp/wire.h"
+#include "tests/unit/amqp/rig.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rig rig;
+static struct frames f;
+
+enum { ALL = AMQP_CAN_BLOCKED | AMQP_CAN_CANCEL_NOTIFY };
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    f.len = 0;
+    rig_join(&rig, 0, ALL);
+    rig_join(&rig, 1, ALL);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_deinit(&rig);
+    return 0;
+}
+
+/* --- what clients say --- */
+
+static void open_channel(uint16_t channel)
+{
+    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
+    frames_method(&f, channel, AMQP_CHANNEL_OPEN_METHOD, &open);
+}
+
+static void close_channel(uint16_t channel)
+{
+    amqp_channel_close_t close = {.reply_code = 200};
+    frames_method(&f, channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
+}
+
+static void close_ok(uint16_t channel)
+{
+    amqp_channel_close_ok_t ok = {0};
+    frames_method(&f, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+}
+
+static void consume(uint16_t channel, const char *tag, int nowait)
+{
+    amqp_basic_consume_t consume = {
+        .queue = amqp_cstring_bytes("q"), .consumer_tag = amqp_cstring_bytes(tag), .nowait = nowait};
+    frames_method(&f, channel, AMQP_BASIC_CONSUME_METHOD, &consume);
+}
+
+static void cancel(uint16_t channel, const char *tag)
+{
+    amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(tag)};
+    frames_method(&f, channel, AMQP_BASIC_CANCEL_METHOD, &cancel);
+}
+
+static void declare_missing(uint16_t channel)
+{
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes("missing"), .passive = 1};
+    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
+static void plain_method(uint16_t channel, uint32_t method)
+{
+    amqp_tx_commit_t nothing = {0};
+    frames_method(&f, channel, method, &nothing);
+}
+
+static void say(unsigned client)
+{
+    rig_say(&rig, client, &f);
+}
+
+static void opened(unsigned client, uint16_t channel)
+{
+    open_channel(channel);
+    say(client);
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, client)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
+    assert_int_equal(rig_last(&rig, client)->channel, channel);
+    rig.clients[client].events = 0;
+}
+
+static void assert_last(unsigned client, uint16_t channel, uint32_t method)
+{
+    assert_int_equal(rig_last(&rig, client)->channel, channel);
+    assert_int_equal(rig_last(&rig, client)->method, method);
+}
+
+/* The client has been closed with this code; the other one still works. */
+static void assert_offended(unsigned client, uint16_t code)
+{
+    rig_pump(&rig);
+    assert_last(client, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, client)->code, code);
+    assert_int_equal(rig.clients[client].member.state, AMQP_MEMBER_OVER);
+    assert_int_equal(rig.broker.killed.code, 0);
+    opened(1 - client, 9);
+}
+
+/* --- channels --- */
+
+static void test_same_number_of_two_clients(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    opened(1, 1);
+    assert_int_equal(model_broker_open_channels(&rig.broker), 2);
+    close_channel(1);
+    say(0);
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_int_equal(rig.clients[1].events, 0);
+    assert_int_equal(model_broker_open_channels(&rig.broker), 1);
+    opened(0, 1);
+}
+
+static void test_numbers_are_given_out_again_only_after_close_ok(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 300; i++) {
+        open_channel(7);
+        close_channel(7);
+        say(0);
+        rig_pump_without_answers(&rig);
+        model_broker_answer(&rig.broker, (unsigned)i % 3);
+        rig_pump(&rig);
+        assert_last(0, 7, AMQP_CHANNEL_CLOSE_OK_METHOD);
+        rig.clients[0].events = 0;
+    }
+    assert_int_equal(rig.broker.opened, 300);
+    assert_int_equal(rig.hub.slots.used, 0);
+}
+
+static void test_the_shared_connection_is_full(void **state)
+{
+    (void)state;
+    rig_join(&rig, 2, ALL);
+    rig_join(&rig, 3, ALL);
+    for (unsigned client = 0; client < 3; client++) {
+        for (uint16_t channel = 1; channel <= 20; channel++)
+            opened(client, channel);
+    }
+    opened(3, 1);
+    opened(3, 2);
+    opened(3, 3);
+    open_channel(4);
+    say(3);
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, 3)->code, AMQP_CODE_RESOURCE_ERROR);
+    assert_int_equal(rig.hub.slots.used, 60); /* and all of the offender's are free again */
+}
+
+static void test_more_channels_than_agreed(void **state)
+{
+    (void)state;
+    for (uint16_t channel = 1; channel <= 20; channel++)
+        opened(0, (uint16_t)(channel * 3000)); /* the number itself does not matter */
+    open_channel(1);
+    say(0);
+    rig_pump(&rig);
+    assert_offended(0, AMQP_CODE_NOT_ALLOWED);
+    assert_string_equal(rig.clients[0].text, "NOT_ALLOWED - number of channels opened (20) has reached the "
+                                             "negotiated channel_max (20)");
+}
+
+static void test_the_broker_closes_a_channel(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    opened(0, 2);
+    declare_missing(1);
+    frames_publish(&f, 1, "q", "lost", 4);
+    say(0);
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, 404);
+    assert_int_equal(rig.hub.slots.used, 1);
+    frames_publish(&f, 1, "q", "ignored", 7); /* until the client has answered */
+    say(0);
+    close_ok(1);
+    say(0);
+    opened(0, 1);
+    assert_int_equal(rig.broker.published, 0);
+}
+
+static void test_both_close_a_channel_at_once(void **state)
+{
+    (void)state;
+    for (unsigned answers = 0; answers < 4; answers++) {
+        opened(0, 1);
+        for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
+            model_broker_close_channel(&rig.broker, n);
+        close_channel(1);
+        say(0);
+        rig_pump_without_answers(&rig);
+        model_broker_answer(&rig.broker, answers);
+        rig_pump(&rig);
+        assert_last(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+        assert_int_equal(rig.hub.slots.used, 0);
+        rig.clients[0].events = 0;
+    }
+}
+
+/* --- hold-backs --- */
+
+static void test_commands_wait_for_commit_ok(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    opened(0, 2);
+    plain_method(1, AMQP_TX_SELECT_METHOD);
+    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    frames_publish(&f, 1, "q", "next", 4);
+    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    frames_publish(&f, 1, "q", "over", 4);
+    frames_publish(&f, 2, "q", "free", 4);
+    say(0);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(rig.broker.published, 1); /* on the other channel */
+    assert_true(rig.clients[0].member.held_cost > 0);
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published, 3);
+    assert_int_equal(rig.clients[0].member.held_cost, 0);
+}
+
+static void test_close_does_not_wait_for_commit_ok(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    close_channel(1);
+    say(0);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(model_broker_open_channels(&rig.broker), 0);
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+}
+
+static void test_cancel_waits_for_consume_ok(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    consume(1, "tag", 0);
+    cancel(1, "tag");
+    consume(1, "tag", 0);
+    consume(1, "quiet", 1);
+    cancel(1, "quiet");
+    say(0);
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_BASIC_CANCEL_OK_METHOD);
+    assert_int_equal(rig.clients[0].events, 4); /* consume-ok, cancel-ok, consume-ok, cancel-ok */
+}
+
+/* --- offences --- */
+
+static void test_a_tag_used_twice(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    opened(0, 2);
+    consume(1, "tag", 0);
+    consume(2, "tag", 0);
+    say(0);
+    rig_pump(&rig);
+    assert_last(0, 2, AMQP_BASIC_CONSUME_OK_METHOD);
+    consume(1, "tag", 0);
+    say(0);
+    assert_offended(0, AMQP_CODE_NOT_ALLOWED);
+    assert_string_equal(rig.clients[0].text, "NOT_ALLOWED - attempt to reuse consumer tag 'tag'");
+}
+
+static void test_a_tag_that_the_broker_made_up(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    consume(1, "", 0);
+    say(0);
+    rig_pump(&rig);
+    consume(1, "amq.ctag-made-up", 0);
+    say(0);
+    assert_offended(0, AMQP_CODE_NOT_ALLOWED);
+}
+
+static void test_a_method_on_a_channel_that_is_not_open(void **state)
+{
+    (void)state;
+    consume(1, "tag", 0);
+    say(0);
+    assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
+    assert_string_equal(rig.clients[0].text, "CHANNEL_ERROR - expected 'channel.open'");
+}
+
+static void test_opening_twice(void **state)
+{
+    (void)state;
+    open_channel(1);
+    open_channel(1);
+    say(0);
+    assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
+    assert_string_equal(rig.clients[0].text, "CHANNEL_ERROR - second 'channel.open' seen");
+}
+
+static void test_opening_before_close_ok(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    close_channel(1);
+    open_channel(1);
+    say(0);
+    assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
+}
+
+static void test_answers_that_nobody_asked_for(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    close_ok(1);
+    say(0);
+    assert_offended(0, AMQP_CODE_COMMAND_INVALID);
+}
+
+static void test_an_offence_that_was_held_back(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    consume(1, "tag", 1);
+    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    consume(1, "tag", 0);
+    say(0);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_JOINED);
+    assert_offended(0, AMQP_CODE_NOT_ALLOWED);
+}
+
+static void test_a_broken_rule(void **state)
+{
+    amqp_basic_qos_t qos = {.prefetch_size = 1};
+    (void)state;
+    opened(0, 1);
+    frames_method(&f, 1, AMQP_BASIC_QOS_METHOD, &qos);
+    say(0);
+    assert_offended(0, AMQP_CODE_NOT_IMPLEMENTED);
+}
+
+static void test_a_message_over_the_limit(void **state)
+{
+    static char body[5000];
+    (void)state;
+    rig_config.body_max = 4999;
+    opened(0, 1);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(rig.clients[0].events, 0); /* first what it had is freed */
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_PRECONDITION_FAILED);
+    close_ok(1);
+    say(0);
+    opened(0, 1);
+}
+
+/* --- the end of a client --- */
+
+static void test_half_a_message_leaves_nothing(void **state)
+{
+    static char body[5000];
+    (void)state;
+    opened(0, 1);
+    frames_publish(&f, 1, "q", "whole", 5);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    f.len -= 1;
+    say(0);
+    rig_pump(&rig);
+    assert_true(rig.clients[0].member.partial_cost > 0);
+    amqp_member_gone(&rig.clients[0].member, 0);
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published, 1);
+    assert_int_equal(amqp_hub_cost(&rig.hub), 0);
+    assert_int_equal(rig.hub.slots.used, 0);
+    assert_true(amqp_member_is_over(&rig.clients[0].member));
+}
+
+static void test_what_was_complete_is_still_sent(void **state)
+{
+    static char body[100000];
+    (void)state;
+    opened(0, 1);
+    rig.broker_reads = false;
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    amqp_member_gone(&rig.clients[0].member, 0);
+    assert_false(amqp_member_is_over(&rig.clients[0].member));
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published_bytes, sizeof(body));
+    assert_true(amqp_member_is_over(&rig.clients[0].member));
+}
+
+static void test_close_ok_comes_when_all_is_free(void **state)
+{
+    amqp_connection_close_t close = {.reply_code = 200};
+    (void)state;
+    opened(0, 1);
+    opened(0, 2);
+    frames_method(&f, 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
+    say(0);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(rig.clients[0].events, 0);
+    rig_pump(&rig);
+    assert_last(0, 0, AMQP_CONNECTION_CLOSE_OK_METHOD);
+    assert_int_equal(model_broker_open_channels(&rig.broker), 0);
+    assert_true(amqp_member_is_over(&rig.clients[0].member));
+}
+
+static void test_an_end_that_the_broker_delays_is_told_in_time(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    open_channel(1);
+    rig.broker_reads = false;
+    say(0);
+    assert_int_equal(amqp_member_deadline(&rig.clients[0].member), 5000);
+    rig.now = 5000;
+    rig_pump(&rig);
+    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_ENDING);
+}
+
+/* --- content --- */
+
+static void test_a_large_message_is_interleaved(void **state)
+{
+    static char body[200000];
+    (void)state;
+    opened(0, 1);
+    opened(1, 1);
+    rig.broker_reads = false;
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    frames_publish(&f, 1, "q", "small", 5);
+    say(1);
+    uint8_t buf[AMQP_HUB_WRITE_MIN];
+    const size_t n = amqp_hub_write(&rig.hub, buf, sizeof(buf), 0);
+    model_broker_feed(&rig.broker, buf, n);
+    assert_int_equal(rig.broker.published, 1); /* the small one did not wait */
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published_bytes, sizeof(body) + 5);
+}
+
+static void test_deliveries_come_back_whole(void **state)
+{
+    static char body[60000];
+    (void)state;
+    opened(0, 1);
+    consume(1, "tag", 0);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_BASIC_DELIVER_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->body_size, sizeof(body));
+    assert_int_equal(rig.clients[0].body_bytes, sizeof(body));
+    assert_int_equal(rig.clients[1].body_bytes, 0);
+}
+
+/* --- memory --- */
+
+static void test_a_client_ahead_of_the_broker_is_not_read(void **state)
+{
+    static char body[200000];
+    (void)state;
+    rig_config.member_up_max = 100000;
+    opened(0, 1);
+    rig.broker_reads = false;
+    assert_true(amqp_member_wants_input(&rig.clients[0].member));
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    assert_false(amqp_member_wants_input(&rig.clients[0].member));
+    assert_true(amqp_member_wants_input(&rig.clients[1].member));
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    assert_true(amqp_member_wants_input(&rig.clients[0].member));
+}
+
+static void test_short_memory_lets_one_finish(void **state)
+{
+    static char body[50000];
+    struct amqp_member *a = &rig.clients[0].member;
+    struct amqp_member *b = &rig.clients[1].member;
+    (void)state;
+    rig_config.memory_max = 60000;
+    opened(0, 1);
+    opened(1, 1);
+    for (unsigned client = 0; client < 2; client++) {
+        frames_publish(&f, 1, "q", body, sizeof(body));
+        f.len -= 1;
+        say(client);
+    }
+    rig_pump(&rig);
+    assert_true(amqp_member_wants_input(a));
+    assert_false(amqp_member_wants_input(b));
+    amqp_member_feed(a, (const uint8_t *)"\xCE", 1, 0);
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published, 1);
+    assert_true(amqp_member_wants_input(b));
+    amqp_member_feed(b, (const uint8_t *)"\xCE", 1, 0);
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published, 2);
+}
+
+static void test_who_stalls_while_memory_is_short(void **state)
+{
+    static char body[50000];
+    (void)state;
+    rig_config.memory_max = 10000;
+    opened(0, 1);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    f.len -= 1;
+    say(0);
+    rig_pump(&rig);
+    assert_true(amqp_member_wants_input(&rig.clients[0].member));
+    assert_int_equal(amqp_hub_deadline(&rig.hub), 10000);
+    amqp_hub_tick(&rig.hub, 10000);
+    assert_offended(0, AMQP_CODE_RESOURCE_ERROR);
+}
+
+static void test_a_client_that_does_not_read(void **state)
+{
+    static char body[50000];
+    (void)state;
+    rig_config.member_down_max = 100000;
+    opened(0, 1);
+    consume(1, "tag", 0);
+    say(0);
+    rig_pump(&rig);
+    rig.clients[0].is_deaf = true;
+    for (int i = 0; i < 4; i++) {
+        frames_publish(&f, 1, "q", body, sizeof(body));
+        say(0);
+        rig_pump(&rig);
+    }
+    assert_int_equal(amqp_member_deadline(&rig.clients[0].member), 0);
+    rig.clients[0].is_deaf = false;
+    assert_offended(0, AMQP_CODE_CONNECTION_FORCED);
+    assert_string_equal(rig.clients[0].text, "CONNECTION_FORCED - the client does not read");
+}
+
+/* --- the broker's news --- */
+
+static void test_cancel_notify_by_capability(void **state)
+{
+    (void)state;
+    rig_join(&rig, 2, 0);
+    opened(0, 1);
+    opened(2, 1);
+    for (unsigned client = 0; client < 3; client += 2) {
+        consume(1, "tag", 0);
+        say(client);
+        rig_pump(&rig);
+        rig.clients[client].events = 0;
+    }
+    for (uint16_t n = 1; n < MODEL_CHANNELS; n++) {
+        if (rig.broker.channels[n].tags.table != NULL)
+            model_broker_cancel(&rig.broker, n);
+    }
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_BASIC_CANCEL_METHOD);
+    assert_int_equal(rig.clients[2].events, 0);
+    consume(1, "tag", 0); /* the tag is free again, told or not */
+    say(2);
+    rig_pump(&rig);
+    assert_last(2, 1, AMQP_BASIC_CONSUME_OK_METHOD);
+}
+
+static void test_blocked_is_told_to_all_who_understand(void **state)
+{
+    (void)state;
+    rig_join(&rig, 2, 0);
+    rig.broker.front.can |= AMQP_CAN_BLOCKED;
+    amqp_front_notify_blocked(&rig.broker.front, "low on memory");
+    rig_pump(&rig);
+    assert_last(0, 0, AMQP_CONNECTION_BLOCKED_METHOD);
+    assert_last(1, 0, AMQP_CONNECTION_BLOCKED_METHOD);
+    assert_int_equal(rig.clients[2].events, 0);
+    rig_join(&rig, 3, ALL);
+    assert_int_equal(rig.clients[3].event[3].method, AMQP_CONNECTION_BLOCKED_METHOD); /* a late joiner */
+    amqp_front_notify_blocked(&rig.broker.front, NULL);
+    rig_pump(&rig);
+    assert_last(3, 0, AMQP_CONNECTION_UNBLOCKED_METHOD);
+}
+
+static void assert_lost(const char *text)
+{
+    for (unsigned client = 0; client < 2; client++) {
+        assert_last(client, 0, AMQP_CONNECTION_CLOSE_METHOD);
+        assert_int_equal(rig_last(&rig, client)->code, AMQP_CODE_CONNECTION_FORCED);
+        assert_string_equal(rig.clients[client].text, text);
+    }
+    assert_true(rig.is_down);
+}
+
+static void test_the_broker_shuts_down(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    frames_publish(&f, 1, "q", "half", 4);
+    f.len -= 1;
+    say(0);
+    model_broker_close(&rig.broker, "shutdown");
+    rig_pump(&rig);
+    assert_lost("CONNECTION_FORCED - the connection to the broker is lost: CONNECTION_FORCED - shutdown");
+}
+
+static void test_the_transport_is_lost(void **state)
+{
+    (void)state;
+    opened(1, 5);
+    amqp_hub_lost(&rig.hub, "Connection reset by peer", 0);
+    rig_pump(&rig);
+    assert_lost(
+        "CONNECTION_FORCED - the connection to the broker is lost: CONNECTION_FORCED - Connection reset "
+        "by peer");
+}
+
+static void test_a_broker_that_makes_no_sense_is_left(void **state)
+{
+    amqp_channel_close_ok_t ok = {0};
+    (void)state;
+    opened(0, 1);
+    frames_method(&f, 1, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+    amqp_hub_feed(&rig.hub, f.bytes, f.len, 0);
+    f.len = 0;
+    rig_pump(&rig);
+    assert_true(rig.is_down);
+    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_same_number_of_two_clients),
+        TEST(test_numbers_are_given_out_again_only_after_close_ok),
+        TEST(test_the_shared_connection_is_full),
+        TEST(test_more_channels_than_agreed),
+        TEST(test_the_broker_closes_a_channel),
+        TEST(test_both_close_a_channel_at_once),
+        TEST(test_commands_wait_for_commit_ok),
+        TEST(test_close_does_not_wait_for_commit_ok),
+        TEST(test_cancel_waits_for_consume_ok),
+        TEST(test_a_tag_used_twice),
+        TEST(test_a_tag_that_the_broker_made_up),
+        TEST(test_a_method_on_a_channel_that_is_not_open),
+        TEST(test_opening_twice),
+        TEST(test_opening_before_close_ok),
+        TEST(test_answers_that_nobody_asked_for),
+        TEST(test_an_offence_that_was_held_back),
+        TEST(test_a_broken_rule),
+        TEST(test_a_message_over_the_limit),
+        TEST(test_half_a_message_leaves_nothing),
+        TEST(test_what_was_complete_is_still_sent),
+        TEST(test_close_ok_comes_when_all_is_free),
+        TEST(test_an_end_that_the_broker_delays_is_told_in_time),
+        TEST(test_a_large_message_is_interleaved),
+        TEST(test_deliveries_come_back_whole),
+        TEST(test_a_client_ahead_of_the_broker_is_not_read),
+        TEST(test_short_memory_lets_one_finish),
+        TEST(test_who_stalls_while_memory_is_short),
+        TEST(test_a_client_that_does_not_read),
+        TEST(test_cancel_notify_by_capability),
+        TEST(test_blocked_is_told_to_all_who_understand),
+        TEST(test_the_broker_shuts_down),
+        TEST(test_the_transport_is_lost),
+        TEST(test_a_broker_that_makes_no_sense_is_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -88,5 +88,6 @@ def under_load(stand: Stand, name: str, breaks: Iterable[Kind], load: dict, mess
     return row
 
 
-def run_kind(stand: Stand, kind: Kind, rounds: Optional[int], messages: int) -> Row:
-    return under_load(stand, kind.name, [kind] * (rounds or kind.rounds), kind.load(stand.pace), messages)
+def run_kind(stand: Stand, kind: Kind, rounds: Optional[int], messages: int, load: dict) -> Row:
+    return under_load(stand, kind.name, [kind] * (rounds or kind.rounds), {**load, **kind.load(stand.pace)},
+                      messages)

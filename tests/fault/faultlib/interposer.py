@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Awaitable, Callable, Optional
 
 CHUNK = 65536
-QUIET_S = 0.2  # a cut waits so long for the byte behind which it comes
+QUIET_S = 0.2  # a cut waits so long, at most, for the byte behind which it comes
 SPREAD_BITS = 17  # cuts come behind up to 2 ** this many bytes
 
 RESET = "reset"  # as by a crash or a firewall: what is on its way is lost
 EOF = "eof"  # a close without a word, all before it having arrived
 DEAD = "dead"  # silence for ever; neither end is told
+DEAF = "deaf"  # as DEAD, but only what the near end says is not heard
 
 
 def unread(sock: socket.socket) -> int:
@@ -44,7 +45,7 @@ class Pipe:
         self.owner, self.sockets = owner, (near, far)
         self.how: Optional[str] = None  # the cut that is to come
         self.left: Optional[int] = None  # bytes that pass before it
-        self.over = asyncio.Event()  # nothing passes any more
+        self.over = asyncio.Event()  # it is cut, or closed
         self._end: Optional[asyncio.Task] = None
         self._pumps = [asyncio.create_task(self._pump(near, far)), asyncio.create_task(self._pump(far, near))]
         self._keeper = asyncio.create_task(self._keep())
@@ -53,7 +54,7 @@ class Pipe:
         """Cuts behind so many bytes, or when it is quiet for a while. The first word counts."""
         if self.how is None:
             self.how, self.left = how, after
-            asyncio.get_running_loop().call_later(QUIET_S, self._fire)
+            asyncio.get_running_loop().call_later(self.owner.rng.uniform(0, QUIET_S), self._fire)
             if after == 0:
                 self._fire()
 
@@ -85,19 +86,22 @@ class Pipe:
             if not data:
                 sink.shutdown(socket.SHUT_WR)
                 return
-            if self.left is not None:
-                data = data[:self.left]
-                self.left -= len(data)
-            await loop.sock_sendall(sink, data)
-            if self.left == 0:
+            if self.left is not None and len(data) >= self.left:
+                before, data = data[:self.left], data[self.left:]
+                await loop.sock_sendall(sink, before)
                 self._fire()
-                return
+                await asyncio.sleep(0)  # where a direction that is cut ends
+            await loop.sock_sendall(sink, data)
+            if self.left is not None:
+                self.left = max(0, self.left - len(data))
 
     def _fire(self) -> None:
         if self._end is None and not self.over.is_set():
-            for pump in self._pumps:
+            self.left = None
+            for pump in self._pumps[:1 if self.how == DEAF else 2]:
                 pump.cancel()
-            self._end = asyncio.create_task({RESET: self._reset, EOF: self._eof, DEAD: self._dead}[self.how]())
+            self._end = asyncio.create_task({RESET: self._reset, EOF: self._eof, DEAD: self._dead,
+                                             DEAF: self._dead}[self.how]())
 
     async def _reset(self) -> None:
         await asyncio.wait(self._pumps)
@@ -142,6 +146,8 @@ class Pipe:
         self.over.set()
         while not all(hung_up(sock) for sock in self.sockets):
             await asyncio.sleep(0.1)
+        for pump in self._pumps:
+            pump.cancel()
 
 
 class Interposer:

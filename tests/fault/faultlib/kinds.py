@@ -4,7 +4,7 @@ import signal
 import time
 from typing import Callable, NamedTuple
 
-from .interposer import DEAD, EOF, RESET
+from .interposer import DEAD, DEAF, EOF, RESET
 from .stand import BROKEN_GUEST, Pace, Stand
 
 SHORT_S = 0.3  # a pause within breaks is shorter
@@ -26,6 +26,10 @@ def stream_eof(stand: Stand) -> None:
 
 def stream_dead(stand: Stand) -> None:
     stand.streams.cut(DEAD)
+
+
+def stream_deaf(stand: Stand) -> None:
+    stand.streams.cut(DEAF)
 
 
 def stream_replay(stand: Stand) -> None:
@@ -126,6 +130,7 @@ KINDS = [
     Kind("stream-reset", stream_reset, "guest streams reset", 10),
     Kind("stream-eof", stream_eof, "guest streams end with a clean EOF that is not a FIN", 10),
     Kind("stream-dead", stream_dead, "guest streams go silent", 1, weight=2),
+    Kind("stream-deaf", stream_deaf, "guest streams go silent in the guest's direction only", 1, weight=1),
     Kind("stream-replay", stream_replay, "guest streams reset again during the replay", 3),
     Kind("link-reset", link_reset, "link reset", 10),
     Kind("link-eof", link_eof, "link ends with a clean EOF", 10),

@@ -5,6 +5,7 @@
  *
  *   pair     a publisher with confirms and a consumer with acks of the same queue; messages are numbered
  *   idler    a connection that says little: an RPC a second
+ *   listener consumes without acks what the tickers of all guests say, and makes an RPC now and then
  *   visitor  connects, has one message there and back, closes, again and again
  *
  * Each thread works until it is told to stop, and then ends in order: everything published is confirmed,
@@ -30,6 +31,7 @@ struct load_options {
     int heartbeat_s;
     unsigned pairs;
     unsigned idlers;
+    unsigned listeners; /* and one ticker, if any */
     unsigned visitors;
     unsigned slower;     /* publishers pause so many times longer */
     unsigned patience_s; /* a consumer waits so long for the rest of its messages */
@@ -88,6 +90,9 @@ void load_disconnected(struct load_worker *worker, const char *what, const char 
 /* As load_disconnected, because of this frame. */
 void load_unexpected(struct load_worker *worker, const char *what, const amqp_frame_t *frame);
 
+/* As load_disconnected: amqp_consume_message gave no message but this error. */
+void load_no_message(struct load_worker *worker, int error);
+
 /* A piece of work that was begun at `begun_ms` is done. */
 void load_fresh(struct load_worker *worker, uint64_t begun_ms);
 
@@ -98,6 +103,10 @@ struct load_pair *load_pair_create(unsigned index, struct load_worker *publisher
                                    struct load_worker *consumer);
 void load_publish(struct load_worker *worker);
 void load_consume(struct load_worker *worker);
+
+/* listener.c */
+void load_tick(struct load_worker *worker);
+void load_listen(struct load_worker *worker);
 
 /* visitor.c */
 void load_idle(struct load_worker *worker);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  *   fault-load --port PORT --vhost VHOST --name NAME [--host ADDRESS] [--heartbeat SECONDS] [--pairs N]
- *              [--idlers N] [--visitors N] [--slower FACTOR] [--patience SECONDS]
+ *              [--idlers N] [--listeners N] [--visitors N] [--slower FACTOR] [--patience SECONDS]
  *
  * Commands come on standard input, a line each; every command is answered by a line of JSON:
  *
@@ -24,6 +24,7 @@ struct load_options load_options = {.host = "127.0.0.1",
                                     .heartbeat_s = 60,
                                     .pairs = 3,
                                     .idlers = 4,
+                                    .listeners = 1,
                                     .visitors = 1,
                                     .slower = 1,
                                     .patience_s = 60};
@@ -51,17 +52,12 @@ static unsigned number_of(const char *text)
 static void read_options(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"host", required_argument, NULL, 'h'},
-        {"port", required_argument, NULL, 'p'},
-        {"vhost", required_argument, NULL, 'v'},
-        {"name", required_argument, NULL, 'n'},
-        {"heartbeat", required_argument, NULL, 'b'},
-        {"pairs", required_argument, NULL, 'a'},
-        {"idlers", required_argument, NULL, 'i'},
-        {"visitors", required_argument, NULL, 's'},
-        {"slower", required_argument, NULL, 'l'},
-        {"patience", required_argument, NULL, 'e'},
-        {NULL, 0, NULL, 0},
+        {"host", required_argument, NULL, 'h'},      {"port", required_argument, NULL, 'p'},
+        {"vhost", required_argument, NULL, 'v'},     {"name", required_argument, NULL, 'n'},
+        {"heartbeat", required_argument, NULL, 'b'}, {"pairs", required_argument, NULL, 'a'},
+        {"idlers", required_argument, NULL, 'i'},    {"listeners", required_argument, NULL, 't'},
+        {"visitors", required_argument, NULL, 's'},  {"slower", required_argument, NULL, 'l'},
+        {"patience", required_argument, NULL, 'e'},  {NULL, 0, NULL, 0},
     };
     int option;
 
@@ -74,6 +70,7 @@ static void read_options(int argc, char **argv)
         case 'b': load_options.heartbeat_s = (int)number_of(optarg); break;
         case 'a': load_options.pairs = number_of(optarg); break;
         case 'i': load_options.idlers = number_of(optarg); break;
+        case 't': load_options.listeners = number_of(optarg); break;
         case 's': load_options.visitors = number_of(optarg); break;
         case 'l': load_options.slower = number_of(optarg); break;
         case 'e': load_options.patience_s = number_of(optarg); break;
@@ -106,6 +103,10 @@ static void prepare(struct load_pair **pairs)
     }
     for (unsigned i = 0; i < load_options.idlers; i++)
         workers[worker_count++] = (struct load_worker){.run = load_idle, .role = "idler", .index = i};
+    if (load_options.listeners > 0)
+        workers[worker_count++] = (struct load_worker){.run = load_tick, .role = "ticker"};
+    for (unsigned i = 0; i < load_options.listeners; i++)
+        workers[worker_count++] = (struct load_worker){.run = load_listen, .role = "listener", .index = i};
     for (unsigned i = 0; i < load_options.visitors; i++)
         workers[worker_count++] = (struct load_worker){.run = load_visit, .role = "visitor", .index = i};
 }
@@ -158,8 +159,9 @@ int main(int argc, char **argv)
     read_options(argc, argv);
     message_init();
     pairs = calloc(load_options.pairs + 1, sizeof(struct load_pair *));
-    workers =
-        calloc(2 * load_options.pairs + load_options.idlers + load_options.visitors + 1, sizeof(*workers));
+    workers = calloc(2 * load_options.pairs + load_options.idlers + load_options.listeners +
+                         load_options.visitors + 2,
+                     sizeof(*workers));
     if (pairs == NULL || workers == NULL)
         fail("out of memory");
     prepare(pairs);

@@ -195,21 +195,6 @@ static void account(struct load_worker *worker, struct seen *seen, amqp_bytes_t 
     atomic_fetch_add(&load_tally.consumed, 1);
 }
 
-/* Something else came. */
-static void no_message(struct load_worker *worker, int error)
-{
-    amqp_frame_t frame;
-
-    if (error == AMQP_STATUS_UNEXPECTED_STATE) /* a frame that is no delivery: it can be read now */
-        error = amqp_simple_wait_frame(worker->connection, &frame);
-    else if (error == AMQP_STATUS_OK)
-        error = AMQP_STATUS_UNEXPECTED_STATE;
-    if (error == AMQP_STATUS_OK)
-        load_unexpected(worker, "consume", &frame);
-    else
-        load_disconnected(worker, "consume", amqp_error_string2(error));
-}
-
 /* Take a message, if one comes soon. False: disconnected. */
 static bool take_message(struct load_worker *worker, struct seen *seen)
 {
@@ -223,7 +208,7 @@ static bool take_message(struct load_worker *worker, struct seen *seen)
     if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION && reply.library_error == AMQP_STATUS_TIMEOUT)
         return true;
     if (reply.reply_type != AMQP_RESPONSE_NORMAL) {
-        no_message(worker, reply.library_error);
+        load_no_message(worker, reply.library_error);
         return false;
     }
     seen->last_ms = load_now_ms();

@@ -69,6 +69,20 @@ void load_unexpected(struct load_worker *worker, const char *what, const amqp_fr
         load_disconnected(worker, what, "a frame that was not asked for");
 }
 
+void load_no_message(struct load_worker *worker, int error)
+{
+    amqp_frame_t frame;
+
+    if (error == AMQP_STATUS_UNEXPECTED_STATE) /* a frame that is no delivery: it can be read now */
+        error = amqp_simple_wait_frame(worker->connection, &frame);
+    else if (error == AMQP_STATUS_OK)
+        error = AMQP_STATUS_UNEXPECTED_STATE;
+    if (error == AMQP_STATUS_OK)
+        load_unexpected(worker, "consume", &frame);
+    else
+        load_disconnected(worker, "consume", amqp_error_string2(error));
+}
+
 static bool is_normal(struct load_worker *worker, amqp_rpc_reply_t reply, const char *what)
 {
     char text[320];

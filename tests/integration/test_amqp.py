@@ -187,7 +187,8 @@ class Connections(IntegrationTest):
     def test_wrong_password_as_amqp_tools_say_it(self):
         host, port = self.chain.endpoint(102)
         done = subprocess.run(["amqp-declare-queue", f"--server={host}", f"--port={port}", "--vhost=" + self.vhost,
-                               "--username=guest", "--password=wrong", "-q", "x"], capture_output=True, text=True, timeout=30)
+                               "--username=guest", "--password=wrong", "-q", "x"],
+                              capture_output=True, text=True, timeout=30)
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("server connection error 403, message: ACCESS_REFUSED", done.stderr)
 

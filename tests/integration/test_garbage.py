@@ -26,7 +26,8 @@ TIMEOUT = ("--handshake-timeout", f"{HANDSHAKE_SECONDS}s")
 SEEDS = range(20)
 
 HTTP = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
-TLS_HELLO = bytes.fromhex("16030100a5010000a10303") + bytes(range(32)) + b"\x20" + bytes(32) + b"\x00\x02\x13\x01" + bytes(90)
+TLS_HELLO = (bytes.fromhex("16030100a5010000a10303") + bytes(range(32)) + b"\x20" + bytes(32)
+             + b"\x00\x02\x13\x01" + bytes(90))
 
 
 def noise(seed: int, longest: int = 4096) -> bytes:
@@ -285,11 +286,11 @@ class FramePort(Garbage):
         step = 60000
         flood = [wire.data(1, 8 + i * step, bytes(step)) for i in range(8 * (1 << 20) // step)]
         with self.beside():
-            self.breaks_only_itself(*flood, code=10)
+            self.breaks_only_itself(*flood, code=wire.CREDIT_EXCEEDED)
 
     def test_offset_from_the_future(self):
         with self.beside():
-            self.breaks_only_itself(wire.data(1, 1 << 40, b"x"), code=9)
+            self.breaks_only_itself(wire.data(1, 1 << 40, b"x"), code=wire.OFFSET_RANGE)
 
     def test_reset_by_the_peer(self):
         """Is in order, and frees the session."""
@@ -302,13 +303,13 @@ class FramePort(Garbage):
     def test_resume_of_what_never_was(self):
         with self.beside(), Peer(self.dial()) as peer:
             peer.send(self.hello(), wire.open_session(1, attempt=2, flags=wire.RESUME))
-            self.assertEqual(self.reset(peer, 1)[0], 6)
+            self.assertEqual(self.reset(peer, 1)[0], wire.UNKNOWN_SESSION)
             self.after_reset(peer)
 
     def test_unknown_service(self):
         with self.beside(), Peer(self.dial()) as peer:
             peer.send(self.hello(), wire.open_session(1, service=b"no-such-service\n\x1b[2J"))
-            self.assertEqual(self.reset(peer, 1)[0], 16)
+            self.assertEqual(self.reset(peer, 1)[0], wire.UNKNOWN_SERVICE)
             self.after_reset(peer)
         self.assertNotIn("\x1b", self.daemon().text())
 

@@ -94,7 +94,8 @@ class Limits(Refusal):
         return [self.connect(guest) for _ in range(count)]
 
     def test_per_guest_and_in_all(self):
-        first, _second = self.fill(101, 3), self.fill(102, 2)
+        first = self.fill(101, 3)
+        self.fill(102, 2)
         self.assertIn("this guest has 3 sessions already", self.refused(101))
         self.assertIn("this host has 5 sessions already", self.refused(102))
         self.chain.host.wait_log(r"guest=101.*limit")

@@ -52,7 +52,7 @@ class UnixSocket(IntegrationTest):
 
 
 class NamedServices(IntegrationTest):
-    """`[service echo]` and `[service lost]` at the guests; only the first is known to amqp-proxy, `refused` leads nowhere."""
+    """Three services at the guests: amqp-proxy knows `echo`, for `refused` nobody answers, and `lost` it does not know."""
     tunnel_only = True
 
     @classmethod

@@ -135,7 +135,8 @@ def mode() -> str:
 
 
 def check_programs() -> None:
-    """Raises MissingProgram when a daemon that the mode needs is not built: better now than after the broker's start."""
+    """Raises MissingProgram when a daemon that the mode needs is not built: better now than after the
+    broker's start."""
     if mode() != Direct.mode:
         for name in ("guest-proxy", "host-proxy", "amqp-proxy"):
             program(name)

@@ -13,8 +13,7 @@ HELLO, OPEN, OPEN_OK, DATA, MAX_DATA, RESET, PING, PONG, GOAWAY, DETACH = range(
 GUEST, HOST, AMQP = 1, 2, 3  # roles
 FIN = RESUME = 1  # flags
 INITIAL_CREDIT = 65536
-CODES = {1: "client closed", 2: "broker closed", 5: "broker unreachable", 6: "unknown session", 9: "offset out of range",
-         10: "credit exceeded", 11: "protocol error", 15: "stale attempt", 16: "unknown service"}
+UNKNOWN_SESSION, OFFSET_RANGE, CREDIT_EXCEEDED, UNKNOWN_SERVICE = 6, 9, 10, 16  # codes of RESET
 
 
 class Frame(NamedTuple):

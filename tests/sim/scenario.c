@@ -13,9 +13,9 @@
 
 /* One seed in so many has sessions that send more than the link takes, so that their relays hold them back.
  */
-#define BULK_ONE_IN   16u
-#define BULK_SESSIONS 4u
-#define BULK_BYTES    700000u
+#define BULK_ONE_IN   64u
+#define BULK_SESSIONS 3u
+#define BULK_BYTES    500000u
 
 static uint64_t pick(struct kit_rng *rng, const uint64_t *values, unsigned count)
 {

@@ -27,7 +27,7 @@ class Drain(IntegrationTest):
         return Chain(cls.workspace, [Endpoint(cls.node.host, cls.node.port)], [101], LIMIT, LIMIT, LIMIT)
 
     def setUp(self):
-        self.chain.host_args = list(LIMIT)
+        self.chain.host_args, self.chain.guest_args = list(LIMIT), list(LIMIT)
         self.chain.start()
         self.addCleanup(self.chain.stop)  # after the clients that a test opens
 
@@ -84,6 +84,9 @@ class Drain(IntegrationTest):
             self.assertLess(time.monotonic() - began, 1.5, name)
 
     def test_second_signal(self):
+        self.daemon("guest").terminate()
+        self.chain.guest_args = ["--drain-timeout", "60s"]
+        self.chain.start_guest(101)
         with RawClient(self.chain.endpoint()) as client:
             client.open(self.vhost)
             daemon = self.daemon("guest")
@@ -92,7 +95,7 @@ class Drain(IntegrationTest):
             began = time.monotonic()
             daemon.signal(signal.SIGTERM)
             self.assertEqual(daemon.wait(), 1)
-            self.assertLess(time.monotonic() - began, 1)
+            self.assertLess(time.monotonic() - began, 5)
 
     def test_close_comes_at_a_frame_boundary(self):
         """In the middle of a flood of deliveries the client can read frame after frame up to the Close."""

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vmci/folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/fsuid.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -191,6 +193,61 @@ int vmci_folder_sweep(const struct vmci_folder *folder, const char *name)
         rc = name_remove(folder, name);
     (void)close(lock);
     return rc;
+}
+
+/* The next entry that ends in suffix, or NULL. */
+static const char *next_with(DIR *entries, const char *suffix)
+{
+    const struct dirent *entry;
+
+    while ((entry = readdir(entries))) {
+        const size_t length = strlen(entry->d_name);
+
+        if (length > strlen(suffix) && strcmp(entry->d_name + length - strlen(suffix), suffix) == 0)
+            return entry->d_name;
+    }
+    return NULL;
+}
+
+/* A number below count; where there is no randomness yet, the first will do. */
+static unsigned pick(unsigned count)
+{
+    unsigned value = 0;
+
+    (void)!getrandom(&value, sizeof(value), GRND_NONBLOCK);
+    return value % count;
+}
+
+/* So many entries have the suffix. */
+static unsigned count_with(DIR *entries, const char *suffix)
+{
+    unsigned count = 0;
+
+    while (next_with(entries, suffix))
+        count++;
+    rewinddir(entries);
+    return count;
+}
+
+void vmci_folder_tidy(const struct vmci_folder *folder, const char *suffix, unsigned looks)
+{
+    const int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = fd < 0 ? NULL : fdopendir(fd);
+    const unsigned count = entries ? count_with(entries, suffix) : 0;
+    const unsigned start = count > looks ? pick(count) : 0;
+    const char *name;
+
+    for (unsigned i = 0; i < start + looks && count > 0 && (name = next_with(entries, suffix)); i++) {
+        struct sockaddr_un address;
+
+        if (i >= start && vmci_folder_address(folder, name, &address) == 0 &&
+            name_is_dead(folder, &address) == 0)
+            (void)vmci_folder_sweep(folder, name);
+    }
+    if (entries)
+        (void)closedir(entries);
+    else if (fd >= 0)
+        (void)close(fd);
 }
 
 int vmci_folder_note(const struct vmci_folder *folder, const char *name, const char *text)

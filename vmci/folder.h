@@ -62,6 +62,11 @@ void vmci_folder_unbind(const struct vmci_folder *folder, const char *name, cons
  * copies. 0; -EADDRINUSE: somebody has it, or the folder is locked; other -errno. */
 int vmci_folder_sweep(const struct vmci_folder *folder, const char *name);
 
+/* Removes dead sockets' names that end in suffix, looking at no more than `looks` of them, from a random one
+ * on. Whoever does so before making a name keeps the folder from filling up with what killed processes leave.
+ */
+void vmci_folder_tidy(const struct vmci_folder *folder, const char *suffix, unsigned looks);
+
 /*
  * Notes: a line of text under a name, in a symbolic link that leads nowhere. Made and replaced in one step.
  */

@@ -13,6 +13,7 @@
 #include "vmci/endpoint.h"
 #include "vmci/socket_impl.h"
 
+#define TIDY_LOOKS 4 /* more than one for each name that is made, so that the dead get fewer */
 #define TYPE_FLAGS (SOCK_NONBLOCK | SOCK_CLOEXEC)
 
 bool vmci_socket_fabric_wanted(void)
@@ -142,8 +143,13 @@ static int note_bound(int fd, struct vmci_memo *memo, const struct vmci_site *si
 int vmci_socket_bind_any(int fd, struct vmci_memo *memo, struct vmci_site *site, const struct vmci_err *err)
 {
     struct vmci_fabric_port bound = {0};
-    const int rc = vmci_fabric_bind_ephemeral(&site->folder, fd, VMCI_FABRIC_LISTENER_MODE, &bound, err);
+    int rc;
 
+    /* A port of many is not bound anew, so nobody else would ever clear up after a datagram socket that was
+     * killed. */
+    if (memo->type == SOCK_DGRAM)
+        vmci_folder_tidy(&site->folder, ".dgram", TIDY_LOOKS);
+    rc = vmci_fabric_bind_ephemeral(&site->folder, fd, VMCI_FABRIC_LISTENER_MODE, &bound, err);
     return rc < 0 ? rc : note_bound(fd, memo, site, bound.port);
 }
 

@@ -48,8 +48,8 @@ static void step_vmci(struct nc_dial *dial)
 static void start_vmci(struct nc_dial *dial)
 {
     const struct vmci_settings settings = {0};
-    const int rc = vmci_connect(&dial->place->vmci, &settings, &dial->connector, dial->reason,
-                                sizeof(dial->reason));
+    const int rc =
+        vmci_connect(&dial->place->vmci, &settings, &dial->connector, dial->reason, sizeof(dial->reason));
 
     dial->state = NC_DIAL_VMCI;
     if (rc < 0)

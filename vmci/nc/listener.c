@@ -119,8 +119,7 @@ static int take_plain(struct nc_listener *listener, char peer[NC_NAME_SIZE])
 {
     struct sockaddr_storage address = {0};
     socklen_t length = sizeof(address);
-    const int fd =
-        accept4(listener->fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = accept4(listener->fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd < 0)
         return vmci_accept_is_transient(errno) ? -EAGAIN : -errno;
@@ -159,8 +158,8 @@ int nc_listener_open(struct nc_loop *loop, struct nc_listener *listener, const s
     rc = place->vmci.transport ? open_vmci(listener, place, err) : open_plain(listener, place, err);
     if (rc < 0)
         return rc;
-    listener->watch = (struct nc_watch){
-        .fd = listener->fd, .events = POLLIN, .deadline_ms = NC_NEVER, .ready = ready};
+    listener->watch =
+        (struct nc_watch){.fd = listener->fd, .events = POLLIN, .deadline_ms = NC_NEVER, .ready = ready};
     nc_watch_start(loop, &listener->watch);
     nc_note("listening on %s", place->text);
     return 0;

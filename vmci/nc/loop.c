@@ -7,8 +7,8 @@
 #include <sys/param.h>
 #include <time.h>
 
-#define MS_PER_S 1000U
-#define NS_PER_MS 1000000U
+#define MS_PER_S   1000U
+#define NS_PER_MS  1000000U
 #define FIRST_ROOM 16U
 
 static volatile sig_atomic_t signalled;
@@ -97,7 +97,7 @@ static ssize_t collect(struct nc_loop *loop, uint64_t *deadline_ms)
     size_t count = 0;
 
     *deadline_ms = NC_NEVER;
-    TAILQ_FOREACH(watch, &loop->watches, entry) {
+    TAILQ_FOREACH (watch, &loop->watches, entry) {
         if (count == loop->room && grow(loop) < 0)
             return -ENOMEM;
         loop->polled[count].fd = watch->events == 0 ? -1 : watch->fd;
@@ -148,7 +148,7 @@ static void forget_slots(struct nc_loop *loop)
 {
     struct nc_watch *watch;
 
-    TAILQ_FOREACH(watch, &loop->watches, entry)
+    TAILQ_FOREACH (watch, &loop->watches, entry)
         watch->slot = SIZE_MAX;
 }
 

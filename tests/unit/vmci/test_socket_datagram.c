@@ -249,6 +249,34 @@ static void test_control_messages_are_dropped(void **state)
     assert_int_equal(vmci_socket_close(server), 0);
 }
 
+/* Names of the dead go, a few with each new socket; those of the living stay. */
+static void test_what_the_killed_leave_is_cleared_up(void **state)
+{
+    enum { DEAD = 20, ALIVE = 5 };
+    int alive[ALIVE];
+
+    become(*state, 101);
+    scratch_mkdir(scratch_path(*state, "101"), 0711, geteuid());
+    for (int i = 0; i < DEAD; i++)
+        (void)close(scratch_unix_socket(scratch_path(*state, "101/%d.dgram", 2000 + i), SOCK_DGRAM));
+    for (int i = 0; i < ALIVE; i++) {
+        alive[i] = vopen(SOCK_DGRAM);
+        assert_int_equal(vbind(alive[i], VMADDR_CID_ANY, 3000 + (unsigned)i), 0);
+    }
+    assert_int_equal(scratch_count(scratch_path(*state, "101")), DEAD + ALIVE);
+    for (int i = 0; i < 1000 && scratch_count(scratch_path(*state, "101")) > ALIVE; i++) {
+        const int fd = vopen(SOCK_DGRAM);
+
+        assert_int_equal(vbind(fd, VMADDR_CID_ANY, VMADDR_PORT_ANY), 0);
+        assert_int_equal(vmci_socket_close(fd), 0);
+    }
+    for (int i = 0; i < ALIVE; i++) {
+        assert_true(scratch_exists(scratch_path(*state, "101/%d.dgram", 3000 + i)));
+        assert_int_equal(vmci_socket_close(alive[i]), 0);
+    }
+    assert_int_equal(scratch_count(scratch_path(*state, "101")), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void)
@@ -264,6 +292,7 @@ int main(void)
         TEST(test_senders_without_a_name_are_dropped),
         TEST(test_guests_are_not_heard_by_guests),
         TEST(test_control_messages_are_dropped),
+        TEST(test_what_the_killed_leave_is_cleared_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

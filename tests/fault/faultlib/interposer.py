@@ -18,6 +18,7 @@ from typing import Awaitable, Callable, Optional
 
 CHUNK = 65536
 QUIET_S = 0.2  # a cut waits so long, at most, for the byte behind which it comes
+UNREAD_S = 0.02  # a reset waits so long for bytes that it can lose
 SPREAD_BITS = 17  # cuts come behind up to 2 ** this many bytes
 
 RESET = "reset"  # as by a crash or a firewall: what is on its way is lost
@@ -114,10 +115,10 @@ class Pipe:
 
     async def _await_unread(self) -> None:
         """A Unix socket tells its peer ECONNRESET when it is closed with something left to read."""
-        for _ in range(50):
-            if all(unread(sock) for sock in self.sockets):
-                return
-            await asyncio.sleep(0.001)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + UNREAD_S
+        while loop.time() < deadline and not all(unread(sock) for sock in self.sockets):
+            await asyncio.sleep(0.002)
 
     async def _eof(self) -> None:
         await asyncio.wait(self._pumps)

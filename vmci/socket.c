@@ -145,10 +145,9 @@ int vmci_socket_bind_any(int fd, struct vmci_memo *memo, struct vmci_site *site,
     struct vmci_fabric_port bound = {0};
     int rc;
 
-    /* A port of many is not bound anew, so nobody else would ever clear up after a datagram socket that was
-     * killed. */
-    if (memo->type == SOCK_DGRAM)
-        vmci_folder_tidy(&site->folder, ".dgram", TIDY_LOOKS);
+    /* One port of so many is not bound anew: nobody else would ever clear up after a process that was killed.
+     */
+    vmci_folder_tidy(&site->folder, memo->type == SOCK_DGRAM ? ".dgram" : ".stream", TIDY_LOOKS);
     rc = vmci_fabric_bind_ephemeral(&site->folder, fd, VMCI_FABRIC_LISTENER_MODE, &bound, err);
     return rc < 0 ? rc : note_bound(fd, memo, site, bound.port);
 }

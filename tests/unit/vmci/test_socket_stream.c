@@ -370,6 +370,21 @@ static void test_meets_the_transport(void **state)
     vmci_listener_close(listener);
 }
 
+/* A listener at any port that was killed: the next ones clear up. */
+static void test_what_the_killed_leave_is_cleared_up(void **state)
+{
+    int fd;
+
+    become(*state, 101);
+    fd = vlisten(SOCK_STREAM, VMADDR_PORT_ANY);
+    (void)close(fd); /* not by vmci_socket_close(): as the kernel does it for the killed */
+    assert_int_equal(scratch_count(scratch_path(*state, "101")), 1);
+    fd = vlisten(SOCK_STREAM, VMADDR_PORT_ANY);
+    assert_int_equal(scratch_count(scratch_path(*state, "101")), 1);
+    assert_int_equal(vmci_socket_close(fd), 0);
+    assert_int_equal(scratch_count(scratch_path(*state, "101")), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scratch_setup, scratch_teardown)
 
 int main(void)
@@ -391,6 +406,7 @@ int main(void)
         TEST(test_seqpacket),
         TEST(test_messages_of_a_stream),
         TEST(test_meets_the_transport),
+        TEST(test_what_the_killed_leave_is_cleared_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

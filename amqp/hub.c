@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp/hub.h"
+#include "amqp/content_check.h"
 #include "amqp/member.h"
 #include "amqp/wire.h"
 #include <amqp.h>
@@ -140,6 +141,23 @@ static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
     free_slot(member, amqp_slot_close_ok_heard(&hub->slots, slot));
 }
 
+static bool is_reply_token(void *ctx, struct amqp_span token)
+{
+    struct amqp_hub *hub = ctx;
+    return amqp_tokens_use(&hub->tokens, token);
+}
+
+/* The broker replaces "amq.rabbitmq.reply-to" in reply_to by a token that leads back to the requester. */
+static void note_reply_token(struct amqp_hub *hub, const struct amqp_command *command)
+{
+    struct amqp_properties properties;
+    if (command->header_len == 0 || !amqp_properties_check(amqp_command_properties(command), &properties) ||
+        !amqp_properties_has(&properties, AMQP_PROPERTY_REPLY_TO))
+        return;
+    if (amqp_is_reply_address(properties.values[AMQP_PROPERTY_REPLY_TO]))
+        amqp_tokens_add(&hub->tokens, properties.values[AMQP_PROPERTY_REPLY_TO]);
+}
+
 /* A complete command. 0 or -1: it can't be. */
 static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
@@ -157,6 +175,7 @@ static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_comman
             return -1;
         hear_close_ok(hub, slot);
     } else if (slot->lane != NULL) {
+        note_reply_token(hub, command);
         amqp_member_judge(slot->member, slot->lane, amqp_lane_hear(slot->lane, command, &e), &e);
     } else {
         amqp_command_destroy(command);
@@ -245,6 +264,9 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     TAILQ_INIT(&hub->members);
     STAILQ_INIT(&hub->slots.free);
     amqp_fair_init(&hub->fair, on_written);
+    hub->rules = (struct amqp_rules){
+        .exchange_types = config->exchange_types, .is_reply_token = is_reply_token, .ctx = hub};
+    amqp_tokens_init(&hub->tokens, config->reply_tokens_max);
     init_amqp_pool(&hub->pool, 4096);
     amqp_back_init(&hub->back, &back_ops, &config->back, now);
 }
@@ -254,6 +276,7 @@ void amqp_hub_deinit(struct amqp_hub *hub)
     assert(TAILQ_EMPTY(&hub->members));
     amqp_fair_clear(&hub->fair);
     amqp_slots_deinit(&hub->slots);
+    amqp_tokens_clear(&hub->tokens);
     empty_amqp_pool(&hub->pool);
     amqp_back_deinit(&hub->back);
 }

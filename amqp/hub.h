@@ -15,6 +15,7 @@
 #include "amqp/fair.h"
 #include "amqp/rules.h"
 #include "amqp/slots.h"
+#include "amqp/tokens.h"
 #include <amqp.h>
 
 struct amqp_hub;
@@ -30,8 +31,9 @@ struct amqp_hub_ops {
 
 struct amqp_hub_config {
     struct amqp_back_config back;
-    struct amqp_rules rules;
-    uint64_t body_max;      /* bytes of one message */
+    const char *const *exchange_types; /* as in amqp/rules.h */
+    unsigned reply_tokens_max;         /* direct reply-to tokens that are remembered */
+    uint64_t body_max;                 /* bytes of one message */
     size_t memory_max;      /* what all clients may have sent that the broker has not taken yet, in bytes */
     size_t member_up_max;   /* of one client's complete commands: past it, nothing is read from it */
     size_t member_down_max; /* what may wait for one client that does not read; past it, it is closed */
@@ -46,6 +48,8 @@ struct amqp_hub {
     struct amqp_back back;
     struct amqp_slots slots;
     struct amqp_fair fair;
+    struct amqp_rules rules;
+    struct amqp_tokens tokens;
     amqp_pool_t pool; /* for one command at a time */
     TAILQ_HEAD(, amqp_member) members;
     size_t waiting_cost;           /* commands held back or incomplete, of all members */

@@ -195,8 +195,7 @@ static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, stru
         return no_memory(e);
     if (amqp_command_min_frame(command) > hub->back.frame_max)
         return refuse(e, AMQP_CODE_FRAME_ERROR, command->spec->id, "longer than the broker's frame_max");
-    if (!amqp_rules_check(&hub->config->rules, command, decoded, e) ||
-        pass_state(lane, command, decoded, e) < 0)
+    if (!amqp_rules_check(&hub->rules, command, decoded, e) || pass_state(lane, command, decoded, e) < 0)
         return AMQP_LANE_REFUSED;
     tidy_header(command);
     return amqp_command_encode(command, decoded) < 0 ? no_memory(e) : 0;

@@ -17,7 +17,14 @@ static const struct amqp_front_config config = {
 };
 static const struct amqp_assembler_rules client_rules = {
     .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = UINT64_MAX};
-static const struct amqp_rules rules = {.exchange_types = NULL};
+/* Any token that is long enough can be decoded here. */
+static bool is_reply_token(void *ctx, struct amqp_span token)
+{
+    (void)ctx;
+    return token.len > 30;
+}
+
+static const struct amqp_rules rules = {.is_reply_token = is_reply_token};
 static const struct amqp_front_ops front_ops;
 
 static struct model_broker *model_of(struct amqp_front *front)

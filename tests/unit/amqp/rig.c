@@ -25,6 +25,7 @@ static const struct amqp_hub_config default_config = {
              .frame_max = 8192,
              .handshake_timeout_ms = 10000,
              .close_timeout_ms = 5000},
+    .reply_tokens_max = 2,
     .body_max = 1 << 20,
     .memory_max = 8 << 20,
     .member_up_max = 1 << 20,

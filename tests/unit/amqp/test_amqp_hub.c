@@ -602,6 +602,42 @@ static void test_blocked_is_told_to_all_who_understand(void **state)
     assert_last(3, 0, AMQP_CONNECTION_UNBLOCKED_METHOD);
 }
 
+#define TOKEN(n) "amq.rabbitmq.reply-to.AAAAAAAAAAAAAA." #n
+
+/* A message with this reply_to goes through the broker, which does not know what the token is for. */
+static void request(unsigned client, const char *reply_to)
+{
+    amqp_basic_publish_t publish = {.routing_key = amqp_cstring_bytes("q")};
+    const amqp_basic_properties_t properties = {._flags = AMQP_BASIC_REPLY_TO_FLAG,
+                                                .reply_to = amqp_cstring_bytes(reply_to)};
+    frames_method(&f, 1, AMQP_BASIC_PUBLISH_METHOD, &publish);
+    frames_content(&f, 1, &properties, "request", 7, 7);
+    say(client);
+    rig_pump(&rig);
+    assert_last(client, 1, AMQP_BASIC_DELIVER_METHOD);
+}
+
+static void test_only_tokens_that_the_broker_issued_are_answered(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    consume(1, "tag", 0);
+    say(0);
+    request(0, TOKEN(1));
+    request(0, TOKEN(2));
+    frames_publish(&f, 1, TOKEN(1), "reply", 5);
+    say(0);
+    request(0, TOKEN(3)); /* 2 is forgotten: it was not used since */
+    frames_publish(&f, 1, TOKEN(1), "reply", 5);
+    frames_publish(&f, 1, TOKEN(3), "reply", 5);
+    say(0);
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published, 6);
+    frames_publish(&f, 1, TOKEN(2), "reply", 5);
+    say(0);
+    assert_offended(0, AMQP_CODE_INTERNAL_ERROR);
+}
+
 static void assert_lost(const char *text)
 {
     for (unsigned client = 0; client < 2; client++) {
@@ -683,6 +719,7 @@ int main(void)
         TEST(test_a_client_that_does_not_read),
         TEST(test_cancel_notify_by_capability),
         TEST(test_blocked_is_told_to_all_who_understand),
+        TEST(test_only_tokens_that_the_broker_issued_are_answered),
         TEST(test_the_broker_shuts_down),
         TEST(test_the_transport_is_lost),
         TEST(test_a_broker_that_makes_no_sense_is_left),

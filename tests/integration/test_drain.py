@@ -90,8 +90,9 @@ class Drain(IntegrationTest):
         with RawClient(self.chain.endpoint()) as client:
             client.open(self.vhost)
             daemon = self.daemon("guest")
+            mark = daemon.mark()
             daemon.signal(signal.SIGTERM)
-            daemon.wait_log("stopping")
+            daemon.wait_log("stopping", mark=mark)
             began = time.monotonic()
             daemon.signal(signal.SIGTERM)
             self.assertEqual(daemon.wait(), 1)

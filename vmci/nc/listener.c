@@ -11,11 +11,10 @@
 
 #define PAUSE_MS 100U /* without descriptors, before the next try */
 
-/* Asked with a socket of the same type: a datagram socket that is there notices nothing, and a listener sees
- * somebody come and go. */
-static bool is_abandoned(const struct sockaddr_un *address, int type)
+/* Asked with a socket of a type that nobody expects there: whoever has the name is not disturbed. */
+static bool is_abandoned(const struct sockaddr_un *address)
 {
-    const int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    const int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     bool abandoned;
 
     if (fd < 0)
@@ -28,15 +27,12 @@ static bool is_abandoned(const struct sockaddr_un *address, int type)
 int nc_bind_path(int fd, const struct sockaddr_un *address)
 {
     const struct sockaddr *plain = (const struct sockaddr *)address;
-    int type = 0;
-    socklen_t length = sizeof(type);
 
     if (bind(fd, plain, sizeof(*address)) == 0)
         return 0;
     if (errno != EADDRINUSE)
         return -errno;
-    (void)getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length);
-    if (!is_abandoned(address, type))
+    if (!is_abandoned(address))
         return -EADDRINUSE;
     if (unlink(address->sun_path) < 0)
         return -errno;

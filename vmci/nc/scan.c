@@ -69,7 +69,7 @@ static int probe(struct nc_loop *loop, const char *text, unsigned wait_s)
     if (rc == 0)
         (void)printf("%s open\n", text);
     else
-        nc_note("%s: %s", text, probe.dial.reason);
+        nc_note("%s", probe.dial.reason);
     return rc;
 }
 

@@ -76,6 +76,7 @@ static int prepare(struct amqp_proxy *proxy)
         instance = (uint64_t)getpid();
     proxy->link_config = (struct mux_link_config){
         .role = MUX_ROLE_AMQP,
+        .peer_role = MUX_ROLE_HOST,
         .name = proxy->name,
         .instance = instance,
         .hello_timeout_ms = (uint32_t)config->handshake_timeout_ms,

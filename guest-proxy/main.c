@@ -82,8 +82,11 @@ static int prepare(struct guest *guest)
         snprintf(guest->name, sizeof(guest->name), "guest");
     if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
         instance = (uint64_t)getpid();
-    guest->link_config = (struct mux_link_config){
-        .opener = true, .role = MUX_ROLE_GUEST, .name = guest->name, .instance = instance};
+    guest->link_config = (struct mux_link_config){.opener = true,
+                                                  .role = MUX_ROLE_GUEST,
+                                                  .peer_role = MUX_ROLE_HOST,
+                                                  .name = guest->name,
+                                                  .instance = instance};
     guest->session_config = (struct mux_session_config){
         .window_bytes = (uint32_t)config->window_bytes,
         .ack_delay_ms = ACK_DELAY_MS,

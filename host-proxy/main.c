@@ -63,6 +63,7 @@ static void prepare(struct host *host)
         instance = (uint64_t)getpid();
     host->guest_link_config = (struct mux_link_config){
         .role = MUX_ROLE_HOST,
+        .peer_role = MUX_ROLE_GUEST,
         .name = host->name,
         .instance = instance,
         .idle_timeout_ms = (uint32_t)config->guest_idle_timeout_ms,

@@ -130,6 +130,7 @@ void tunnel_open(struct tunnel *tunnel, struct host *host)
     tunnel->link_config = (struct mux_link_config){
         .opener = true,
         .role = MUX_ROLE_HOST,
+        .peer_role = MUX_ROLE_AMQP,
         .name = host->name,
         .instance = host->guest_link_config.instance,
         .hello_timeout_ms = (uint32_t)config->handshake_timeout_ms,

@@ -154,6 +154,16 @@ void mux_link_goaway(struct mux_link *link, const char *reason)
 
 /* ── Input ── */
 
+static const char *role_name(unsigned role)
+{
+    switch (role) {
+    case MUX_ROLE_GUEST: return "guest-proxy";
+    case MUX_ROLE_HOST: return "host-proxy";
+    case MUX_ROLE_AMQP: return "amqp-proxy";
+    default: return "stranger";
+    }
+}
+
 static int on_hello(struct mux_link *link, const struct mux_hello *hello, uint64_t now)
 {
     if (link->peer.version != 0)
@@ -161,6 +171,9 @@ static int on_hello(struct mux_link *link, const struct mux_hello *hello, uint64
     if (hello->version != MUX_VERSION)
         return fail(link, "peer speaks version %u of the session protocol, this is version %u",
                     hello->version, MUX_VERSION);
+    if (link->config->peer_role != 0 && hello->role != link->config->peer_role)
+        return fail(link, "peer is a %s, this is the place of a %s", role_name(hello->role),
+                    role_name(link->config->peer_role));
     if (hello->max_frame < MUX_PAYLOAD_MAX)
         return fail(link, "peer takes frames of %u bytes only, %u are needed", hello->max_frame,
                     MUX_PAYLOAD_MAX);

@@ -84,6 +84,7 @@ struct mux_link_ops {
 struct mux_link_config {
     bool opener;
     enum mux_role role;
+    enum mux_role peer_role;   /* the only one that may be at the other end; 0: any */
     const char *name;          /* for the peer's logs; must outlive the link */
     uint64_t instance;         /* random per process */
     uint32_t ping_interval_ms; /* ping when nothing was heard for so long; 0: never */

@@ -4,8 +4,10 @@
 import hashlib
 import os
 import re
+import resource
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import unittest
@@ -34,11 +36,11 @@ class NcCase(Case):
         kwargs.setdefault("text", False)
         return self.start(cid, program("vmci-nc"), *words, preload=False, **kwargs)
 
-    def relay(self, cid, *words):
+    def relay(self, cid, *words, **kwargs):
         """Runs when this returns; what it says is in the file self.log."""
         self.log = f"{self.fabric}/log-{len(os.listdir(self.fabric))}"
         with open(self.log, "wb") as log:
-            process = self.nc(cid, "-v", "-r", *words, stdin=subprocess.DEVNULL, stderr=log)
+            process = self.nc(cid, "-v", "-r", *words, stdin=subprocess.DEVNULL, stderr=log, **kwargs)
         self.wait_for(lambda: re.search(" (listening on|receiving at) ", self.read_log()), "relay")
         return process
 
@@ -140,6 +142,13 @@ class Talk(NcCase):
         self.finish(server)
         with open(f"{self.fabric}/out", "rb") as out:
             self.assertEqual(out.read(), content(MIB))
+
+    def test_without_standard_input(self):
+        """No socket takes its number."""
+        server = self.nc(2, "-l", "embedded:5000", preexec_fn=lambda: os.close(0))
+        self.listening(2, 5000)
+        self.finish(self.nc(101, "-N", "embedded:2:5000"), b"heard")
+        self.assertEqual(self.finish(server), b"heard")
 
     def test_idle(self):
         server = self.nc(2, "-l", "embedded:5000")
@@ -367,6 +376,36 @@ class Relays(NcCase):
         self.finish(self.nc(2, "-N", f"tcp:127.0.0.1:{entrance}"), b"now")
         self.assertEqual(self.finish(server), b"now")
 
+    def test_a_reset_is_no_regular_end(self):
+        """From TCP to TCP: nobody takes half of a file for the whole."""
+        entrance = free_port()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.relay(2, f"tcp:127.0.0.1:{entrance}", f"tcp:127.0.0.1:{listener.getsockname()[1]}")
+            client = socket.create_connection(("127.0.0.1", entrance))
+            server, _ = listener.accept()
+        with server:
+            client.sendall(b"half")
+            self.assertEqual(server.recv(4), b"half")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            with self.assertRaises(ConnectionResetError):
+                server.recv(1)
+
+    def test_a_target_that_answers_and_closes(self):
+        """First the answer, then the end; not a reset."""
+        entrance = free_port()
+        server = self.nc(2, "-l", "embedded:5000")
+        self.listening(2, 5000)
+        self.relay(101, f"tcp:127.0.0.1:{entrance}", "embedded:2:5000")
+        with socket.create_connection(("127.0.0.1", entrance), 20) as client:
+            client.sendall(b"question")
+            self.assertEqual(server.stdout.read(8), b"question")
+            server.stdin.write(b"last words")
+            server.stdin.flush()
+            self.assertEqual(client.recv(100), b"last words")
+            self.stop(server)
+            self.assertEqual(client.recv(100), b"")
+
     def test_a_signal_leaves_nothing(self):
         relay = self.relay(2, "embedded:5000", f"tcp:127.0.0.1:{self.tcp_echo()}")
         client = self.nc(101, "embedded:2:5000")
@@ -433,6 +472,20 @@ class DatagramRelays(NcCase):
         self.assertEqual((first[0], second[0]), (b"one", b"two"))
         server.sendto(b"answer", second[1])
         self.assertEqual(client.recv(100), b"answer")
+
+    def test_more_senders_than_descriptors(self):
+        """A new one takes the place of the one that has been idle longest."""
+        server = self.udp_socket()
+        entrance = free_port(socket.SOCK_DGRAM)
+        self.relay(2, "-u", f"udp:127.0.0.1:{entrance}", f"udp:127.0.0.1:{server.getsockname()[1]}",
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32)))
+        for i in range(60):
+            client = self.udp_socket()
+            client.sendto(b"%d" % i, ("127.0.0.1", entrance))
+            word, address = server.recvfrom(100)
+            server.sendto(word, address)
+            self.assertEqual(client.recv(100), b"%d" % i)
+        self.assertIn("too many senders", self.read_log())
 
     def test_strangers_are_not_answers(self):
         """Another program of the host can't slip something in by sending to the guest's socket."""

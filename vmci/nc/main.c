@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* vmci-nc: netcat for VMCI sockets. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "vmci/endpoint.h"
 #include "vmci/nc/dial.h"
@@ -227,6 +230,29 @@ static int exit_code(int rc)
     return rc == -EINVAL ? EXIT_USAGE : EXIT_FAILURE;
 }
 
+/* A socket must not get the number of a standard descriptor that we were started without. */
+static void fill_standard_descriptors(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+/* Each connection needs two; the soft limit is low for the sake of programs with select(). */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
@@ -235,6 +261,8 @@ int main(int argc, char **argv)
 
     if (read_arguments(&arguments, argc, argv) < 0)
         return EXIT_USAGE;
+    fill_standard_descriptors();
+    allow_descriptors();
     nc_loop_init(&loop);
     switch (arguments.mode) {
     case MODE_RELAY: rc = relay(&loop, &arguments); break;

@@ -7,9 +7,9 @@
  *     client B ──┘                  └── socket of B ──┘
  *
  * Each sender has an entry with a socket of its own to the target: what comes back at that socket is for that
- * sender. An entry goes when nothing has passed it for NC_IDLE_S seconds (-w), or when there are NC_ENTRIES
- * and a new sender comes: then it is the one that has been idle longest. What can't be sent is lost, as
- * datagrams are.
+ * sender. An entry goes when nothing has passed it for NC_IDLE_S seconds (-w), or when a new sender comes
+ * while there are NC_ENTRIES, or no more descriptors: then it is the one that has been idle longest. What
+ * can't be sent is lost, as datagrams are.
  */
 #include <errno.h>
 #include <stddef.h>
@@ -109,6 +109,25 @@ static struct entry *find(const struct relay *relay, const struct nc_address *fr
     return NULL;
 }
 
+static void destroy_oldest(struct relay *relay)
+{
+    nc_note("too many senders: the one that was idle longest is forgotten");
+    destroy(TAILQ_LAST(&relay->entries, entries));
+}
+
+/* Makes room for the new socket if need be. */
+static int connect_entry(struct relay *relay, struct nc_datagram *to, const struct vmci_err *err)
+{
+    int rc;
+
+    if (relay->count == NC_ENTRIES)
+        destroy_oldest(relay);
+    /* The fabric opens its folder as well while it connects, and needs more than the one. */
+    while ((rc = nc_datagram_connect(to, relay->to, err)) == -EMFILE && relay->count > 0)
+        destroy_oldest(relay);
+    return rc;
+}
+
 static struct entry *create(struct relay *relay, const struct nc_address *from)
 {
     char text[NC_REASON_SIZE];
@@ -120,7 +139,7 @@ static struct entry *create(struct relay *relay, const struct nc_address *from)
         nc_error("%s", strerror(ENOMEM));
         return NULL;
     }
-    if (nc_datagram_connect(&entry->to, relay->to, &err) < 0) {
+    if (connect_entry(relay, &entry->to, &err) < 0) {
         nc_error("%s", text);
         free(entry);
         return NULL;
@@ -141,11 +160,7 @@ static struct entry *find_or_create(struct relay *relay, const struct nc_address
 {
     struct entry *entry = find(relay, from);
 
-    if (entry)
-        return entry;
-    if (relay->count == NC_ENTRIES)
-        destroy(TAILQ_LAST(&relay->entries, entries));
-    return create(relay, from);
+    return entry ? entry : create(relay, from);
 }
 
 static void relay_ready(struct nc_watch *watch, short revents)

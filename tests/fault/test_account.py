@@ -12,6 +12,7 @@ from harness.case import IntegrationTest, main
 from harness.chain import Direct, Endpoint
 from harness.workspace import wait_until
 
+SESSIONS = 5  # a publisher, a consumer, an idler, a listener and its ticker
 HEAD = struct.Struct("<QQII")  # struct message_head of load/message.h: number, sent_ms, pair, size
 
 
@@ -22,7 +23,7 @@ class Account(IntegrationTest):
 
     def setUp(self):
         self.load = Load(self.workspace, "seen", self.chain.endpoint(), self.vhost,
-                         {"pairs": 1, "idlers": 1, "visitors": 0, "patience": 2})
+                         {"pairs": 1, "idlers": 1, "listeners": 1, "visitors": 0, "patience": 2})
         began = now_ms()
         wait_until(lambda: self.load.stat(began).behind == 0, what="all clients are at work")
 
@@ -65,7 +66,7 @@ class Account(IntegrationTest):
 
     def test_disconnect(self):
         self.node.close_connections(self.vhost, "as an operator would")
-        wait_until(lambda: self.load.stat().disconnects == 3, what=lambda: f"three disconnects: {self.load.stat()}")
+        wait_until(lambda: self.load.stat().disconnects == SESSIONS, what=lambda: self.load.stat())
         self.stop()
         self.assertIn("320 CONNECTION_FORCED - as an operator would", "\n".join(self.load.complaints()))
 

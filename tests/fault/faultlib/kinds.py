@@ -127,16 +127,16 @@ class Kind(NamedTuple):
 
 
 KINDS = [
-    Kind("stream-reset", stream_reset, "guest streams reset", 10),
-    Kind("stream-eof", stream_eof, "guest streams end with a clean EOF that is not a FIN", 10),
+    Kind("stream-reset", stream_reset, "guest streams reset", 6),
+    Kind("stream-eof", stream_eof, "guest streams end with a clean EOF that is not a FIN", 6),
     Kind("stream-dead", stream_dead, "guest streams go silent", 1, weight=2),
     Kind("stream-deaf", stream_deaf, "guest streams go silent in the guest's direction only", 1, weight=1),
     Kind("stream-replay", stream_replay, "guest streams reset again during the replay", 3),
-    Kind("link-reset", link_reset, "link reset", 10),
-    Kind("link-eof", link_eof, "link ends with a clean EOF", 10),
+    Kind("link-reset", link_reset, "link reset", 6),
+    Kind("link-eof", link_eof, "link ends with a clean EOF", 6),
     Kind("link-hole", link_hole, "link black-holed", 1, weight=1),
-    Kind("host-kill", host_kill, "host-proxy killed and started again", 5),
-    Kind("host-drain", host_drain, "host-proxy drained and replaced", 5),
+    Kind("host-kill", host_kill, "host-proxy killed and started again", 4),
+    Kind("host-drain", host_drain, "host-proxy drained and replaced", 4),
     Kind("host-away", host_away, "host-proxy away for longer than heartbeats allow", 1, weight=1, heartbeats=True),
     Kind("guest-stop", guest_stop, "guest suspended and continued", 1, detaches=False, weight=1),
     Kind("together", together, "several at once, and again during the replay", 3),

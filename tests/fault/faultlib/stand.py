@@ -36,7 +36,7 @@ class Pace(NamedTuple):
 QUICK = Pace(
     guest_args=["--ping-interval", "500ms", "--ping-timeout", "1s"],
     host_args=["--ping-interval", "500ms", "--ping-timeout", "1s", "--handshake-timeout", "2s",
-               "--guest-idle-timeout", "5s"],
+               "--guest-idle-timeout", "3s"],
     amqp_args=["--ping-interval", "500ms", "--ping-timeout", "1s"],
     hole_s=2.5, away_s=7, heartbeat_s=2, patience_s=30)
 

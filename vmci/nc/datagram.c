@@ -47,7 +47,7 @@ static int open_vm(struct nc_datagram *dgram, const struct nc_place *place, sa_f
     return dgram->fd < 0 ? dgram->fd : 0;
 }
 
-static int open_internet(struct nc_datagram *dgram, const struct addrinfo *address)
+static int open_plain(struct nc_datagram *dgram, const struct addrinfo *address)
 {
     dgram->fd = socket(address->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return dgram->fd < 0 ? -errno : 0;
@@ -71,7 +71,7 @@ static int listen_vm(struct nc_datagram *dgram, const struct nc_place *place)
 static int listen_plain(struct nc_datagram *dgram, const struct nc_place *place,
                         const struct addrinfo *address)
 {
-    int rc = open_internet(dgram, address);
+    int rc = open_plain(dgram, address);
 
     if (rc < 0)
         return rc;
@@ -137,7 +137,7 @@ static int name_unix(int fd)
 
 static int connect_plain(struct nc_datagram *dgram, const struct addrinfo *address)
 {
-    int rc = open_internet(dgram, address);
+    int rc = open_plain(dgram, address);
 
     if (rc < 0)
         return rc;

@@ -124,13 +124,10 @@ class Stand:
     def stop_loads(self) -> list[Account]:
         """Ends the clients in order; their accounts."""
         accounts = [load.stop(self.pace.patience_s + 60) for load in self.loads.values()]
-        self.ended, self.loads = self.loads, {}
+        self.loads = {}
         return accounts
 
     # --- what the daemons say
-
-    def daemons(self) -> dict[str, Process]:
-        return {process.name: process for process in self.chain.processes()}
 
     def check(self) -> None:
         """All of them must be there, and have found no fault with themselves."""

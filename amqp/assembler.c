@@ -4,8 +4,12 @@
 #include "amqp/method_check.h"
 #include "amqp/wire.h"
 #include <amqp.h>
+#include <stdio.h>
 
 enum { METHOD_ID_SIZE = 4 };
+
+static const char no_header[] = "expected content header for class 60, got non content header frame instead";
+static const char no_body[] = "expected content body, got non content body frame instead";
 
 void amqp_assembler_init(struct amqp_assembler *a)
 {
@@ -75,15 +79,14 @@ static int take_method(struct amqp_assembler *a, const struct amqp_assembler_rul
     return spec->has_content ? AMQP_ASSEMBLER_MORE : complete(a, command);
 }
 
-static int check_properties(const struct amqp_assembler *a, const struct amqp_frame *frame,
-                            struct amqp_exception *e)
+static int check_properties(const struct amqp_frame *frame, struct amqp_exception *e)
 {
     struct amqp_properties properties;
     const struct amqp_span span = {frame->payload + AMQP_CONTENT_FLAGS_AT,
                                    frame->size - AMQP_CONTENT_FLAGS_AT};
     if (amqp_properties_check(span, &properties))
         return 0;
-    amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_INTERNAL_ERROR, a->partial->spec->id, NULL);
+    amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_INTERNAL_ERROR, 0, NULL);
     return AMQP_ASSEMBLER_REFUSED;
 }
 
@@ -92,9 +95,13 @@ static int take_header(struct amqp_assembler *a, const struct amqp_assembler_rul
                        struct amqp_exception *e)
 {
     const uint16_t class = amqp_get_u16(frame->payload);
-    if (class != amqp_method_class(a->partial->spec->id) || amqp_get_u16(frame->payload + 2) != 0)
-        return unexpected(a, e, "expected content header for class 60, got another one instead");
-    if (rules->checks_properties && check_properties(a, frame, e) < 0)
+    char text[80];
+    snprintf(text, sizeof(text), "expected content header for class 60, got one for class %u instead", class);
+    if (class != amqp_method_class(a->partial->spec->id))
+        return unexpected(a, e, text);
+    if (amqp_get_u16(frame->payload + 2) != 0) /* the weight */
+        return unexpected(a, e, no_header);
+    if (rules->checks_properties && check_properties(frame, e) < 0)
         return AMQP_ASSEMBLER_REFUSED;
     if (amqp_command_set_header(a->partial, frame->payload, frame->size) < 0)
         return AMQP_ASSEMBLER_NO_MEMORY;
@@ -117,7 +124,7 @@ static int take_body(struct amqp_assembler *a, const struct amqp_assembler_rules
 {
     struct amqp_command *partial = a->partial;
     if (frame->size > partial->body_size - partial->body_len - a->dropped)
-        return unexpected(a, e, "content body is longer than its header said");
+        return unexpected(a, e, no_body); /* RabbitMQ notices with the next frame */
     if (partial->body_size > rules->body_max) {
         a->dropped += frame->size;
         return a->dropped == partial->body_size ? too_large(a, rules, e) : AMQP_ASSEMBLER_MORE;
@@ -142,11 +149,8 @@ int amqp_assembler_feed(struct amqp_assembler *a, const struct amqp_assembler_ru
                    ? take_method(a, rules, frame, command, e)
                    : unexpected(a, e, "expected method frame, got non method frame instead");
     if (a->partial->header == NULL)
-        return frame->type == AMQP_FRAME_HEADER
-                   ? take_header(a, rules, frame, command, e)
-                   : unexpected(a, e,
-                                "expected content header for class 60, got non content header frame instead");
-    return frame->type == AMQP_FRAME_BODY
-               ? take_body(a, rules, frame, command, e)
-               : unexpected(a, e, "expected content body, got non content body frame instead");
+        return frame->type == AMQP_FRAME_HEADER ? take_header(a, rules, frame, command, e)
+                                                : unexpected(a, e, no_header);
+    return frame->type == AMQP_FRAME_BODY ? take_body(a, rules, frame, command, e)
+                                          : unexpected(a, e, no_body);
 }

@@ -124,6 +124,18 @@ void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e)
     leave_slot(lane, NULL);
 }
 
+int amqp_lane_leave(struct amqp_lane *lane)
+{
+    if (lane->slot == NULL)
+        return AMQP_LANE_GONE;
+    if (lane->state == AMQP_LANE_OPEN) {
+        forget(lane);
+        lane->state = AMQP_LANE_LEAVING;
+        leave_slot(lane, NULL);
+    }
+    return AMQP_LANE_GOES_ON;
+}
+
 /* --- rules that depend on the channel's state --- */
 
 static struct amqp_span tag_of_cancel(const struct amqp_command *command)
@@ -298,7 +310,7 @@ static bool note(struct amqp_lane *lane, const struct amqp_command *command)
 
 int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
-    if (lane->state != AMQP_LANE_OPEN || !note(lane, command)) {
+    if (!note(lane, command)) {
         amqp_command_destroy(command);
         return AMQP_LANE_GOES_ON;
     }
@@ -327,6 +339,7 @@ int amqp_lane_hear_close_ok(struct amqp_lane *lane)
         tell_end(lane);
         return AMQP_LANE_GOES_ON;
     }
-    tell_close_ok(lane);
+    if (lane->state == AMQP_LANE_CLOSING)
+        tell_close_ok(lane);
     return AMQP_LANE_GONE;
 }

@@ -10,8 +10,11 @@
  *                              └──── broker's Close ─────────────────────────►┴► TOLD ─ client's Close-Ok ─►
  * (gone)
  *
- * Only in OPEN do commands pass. In CLOSING and ENDING the slot is on its way out and what comes from either
- * side is dropped, so a client hears of the end of a channel when all that it had there is free again.
+ * and, when the whole client leaves, from OPEN to LEAVING ─ broker's Close-Ok ─► (gone).
+ *
+ * The client's commands pass only in OPEN. In CLOSING, ENDING and LEAVING the slot is on its way out; what
+ * the broker still answers to earlier commands is passed on, so a client sees the same as alone, and hears of
+ * the end of a channel when all that it had there is free again.
  */
 
 #include "amqp/assembler.h"
@@ -24,6 +27,7 @@ enum amqp_lane_state {
     AMQP_LANE_OPEN,
     AMQP_LANE_CLOSING,
     AMQP_LANE_ENDING,
+    AMQP_LANE_LEAVING,
     AMQP_LANE_TOLD,
 };
 
@@ -34,7 +38,7 @@ struct amqp_lane {
     uint16_t number; /* the client's */
     enum amqp_lane_state state;
     struct amqp_member *member;
-    struct amqp_slot *slot; /* in OPEN, CLOSING and ENDING */
+    struct amqp_slot *slot; /* NULL in FRESH and TOLD */
     struct amqp_assembler assembler;
     struct amqp_tags tags;
     struct amqp_command_queue held; /* must wait for an answer of the broker's, in order */
@@ -59,6 +63,9 @@ int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct 
 
 /* The lane has broken a rule that costs it no more than itself. */
 void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e);
+
+/* The client leaves: what is held back is dropped, and the slot closed. GOES_ON, or GONE: there is none. */
+int amqp_lane_leave(struct amqp_lane *lane);
 
 /* A command from the broker other than channel.close and close-ok; taken over. GOES_ON or REFUSED: a command
  * that was held back until now breaks a rule. */

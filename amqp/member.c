@@ -46,17 +46,26 @@ static void tell_end(struct amqp_member *member, uint64_t now)
         amqp_front_close_ok(&member->front);
 }
 
-static void leave_hub(struct amqp_member *member, uint64_t now)
+/* The client is told as soon as what waits for it has been written (amqp_member_write). */
+static void leave_hub(struct amqp_member *member)
 {
-    struct amqp_hub *hub = member->hub;
-    TAILQ_REMOVE(&hub->members, member, entry);
+    TAILQ_REMOVE(&member->hub->members, member, entry);
     member->hub = NULL;
     member->state = AMQP_MEMBER_OVER;
-    tell_end(member, now);
+}
+
+/* A message of which the rest will not be read. */
+static void drop_partial(struct amqp_member *member, struct amqp_lane *lane)
+{
+    const size_t cost = amqp_assembler_cost(&lane->assembler);
+    amqp_assembler_reset(&lane->assembler);
+    member->partial_cost -= cost;
+    amqp_hub_account(member->hub, cost, 0);
 }
 
 static void drop_lane(struct amqp_member *member, struct amqp_lane *lane)
 {
+    drop_partial(member, lane);
     HASH_DEL(member->lanes, lane);
     amqp_lane_destroy(lane);
 }
@@ -67,18 +76,38 @@ static void drop_lanes(struct amqp_member *member)
         drop_lane(member, member->lanes);
     if (member->hub->favourite == member)
         member->hub->favourite = NULL;
-    amqp_hub_account(member->hub, member->partial_cost, 0);
-    member->partial_cost = 0;
+}
+
+/* The lanes stay until the broker has answered; those that have no slot go at once. */
+static void leave_lanes(struct amqp_member *member)
+{
+    struct amqp_lane *lane;
+    struct amqp_lane *next;
+    HASH_ITER (hh, member->lanes, lane, next) {
+        drop_partial(member, lane);
+        if (amqp_lane_leave(lane) == AMQP_LANE_GONE)
+            drop_lane(member, lane);
+    }
+    if (member->hub->favourite == member)
+        member->hub->favourite = NULL;
 }
 
 static void begin_end(struct amqp_member *member, uint64_t now)
 {
     member->state = AMQP_MEMBER_ENDING;
     member->end_ms = now + member->hub->config->end_timeout_ms;
-    drop_lanes(member);
+    leave_lanes(member);
     if (member->slots == 0)
-        leave_hub(member, now);
+        leave_hub(member);
     member->ops->on_wake(member);
+}
+
+/* The client does not listen any more, so there is no sense in waiting for answers. */
+static void drop_all(struct amqp_member *member)
+{
+    drop_down(member);
+    if (member->hub != NULL)
+        drop_lanes(member);
 }
 
 void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e, uint64_t now)
@@ -97,6 +126,7 @@ void amqp_member_gone(struct amqp_member *member, uint64_t now)
     struct amqp_exception e;
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "the client is gone");
     amqp_front_abandon(&member->front);
+    drop_all(member);
     amqp_member_end(member, &e, now);
 }
 
@@ -106,18 +136,20 @@ void amqp_member_slot_freed(struct amqp_member *member)
     member->slots--;
     if (member->slots > 0 || member->state != AMQP_MEMBER_ENDING)
         return;
-    leave_hub(member, member->hub->now);
+    drop_lanes(member); /* those in TOLD, whose Close-Ok is of no interest */
+    leave_hub(member);
     member->ops->on_wake(member);
 }
 
 void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e)
 {
-    const uint64_t now = member->hub->now;
-    if (member->state == AMQP_MEMBER_JOINED)
+    if (member->state == AMQP_MEMBER_JOINED) {
         member->end = *e;
+        member->end_ms = member->hub->now + member->hub->config->end_timeout_ms;
+    }
     drop_lanes(member);
     member->slots = 0;
-    leave_hub(member, now);
+    leave_hub(member);
     member->ops->on_wake(member);
 }
 
@@ -266,7 +298,7 @@ void amqp_member_account_held(struct amqp_member *member, size_t before, size_t 
 void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)
 {
     struct amqp_exception e;
-    if (member->state != AMQP_MEMBER_JOINED) {
+    if (member->front.state != AMQP_FRONT_RUNNING && member->front.state != AMQP_FRONT_WINDING_UP) {
         amqp_command_destroy(command);
         return;
     }
@@ -281,7 +313,8 @@ void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_
     }
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
                        command == NULL ? "out of memory" : "the client does not read");
-    member->end = e;
+    if (member->state == AMQP_MEMBER_JOINED)
+        member->end = e;
     member->end_ms = member->hub->now; /* the lanes are in use: amqp_member_tick does the rest */
     member->ops->on_wake(member);
 }
@@ -301,12 +334,21 @@ static size_t write_commands(struct amqp_member *member, uint8_t *buf, size_t si
     return used;
 }
 
+static bool listens(const struct amqp_member *member)
+{
+    return member->front.state == AMQP_FRONT_RUNNING || member->front.state == AMQP_FRONT_WINDING_UP;
+}
+
 size_t amqp_member_write(struct amqp_member *member, uint8_t *buf, size_t size, uint64_t now)
 {
     size_t used = amqp_front_write(&member->front, buf, size);
     assert(size >= AMQP_HUB_WRITE_MIN);
-    if (member->front.state == AMQP_FRONT_RUNNING && member->front.out.len == 0)
+    if (listens(member) && member->front.out.len == 0)
         used += write_commands(member, buf + used, size - used);
+    if (listens(member) && member->state == AMQP_MEMBER_OVER && STAILQ_EMPTY(&member->down)) {
+        tell_end(member, now);
+        used += amqp_front_write(&member->front, buf + used, size - used);
+    }
     if (used > 0)
         amqp_front_sent(&member->front, now);
     return used;
@@ -325,10 +367,12 @@ void amqp_member_tick(struct amqp_member *member, uint64_t now)
     if (member->hub != NULL)
         member->hub->now = now;
     amqp_front_tick(&member->front, now);
-    if (member->state == AMQP_MEMBER_JOINED && now >= member->end_ms)
-        begin_end(member, now);
-    else if (member->state == AMQP_MEMBER_ENDING && now >= member->end_ms)
+    if (now >= member->end_ms) {
+        drop_all(member);
+        if (member->state == AMQP_MEMBER_JOINED)
+            begin_end(member, now);
         tell_end(member, now);
-    else if (member->state == AMQP_MEMBER_JOINED && member->front.state == AMQP_FRONT_CLOSED)
+    } else if (member->state == AMQP_MEMBER_JOINED && member->front.state == AMQP_FRONT_CLOSED) {
         amqp_member_end(member, &member->front.end, now);
+    }
 }

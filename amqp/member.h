@@ -8,9 +8,10 @@
  *     GREETING ─ join ─► JOINED ─ it leaves, breaks a rule, the broker is lost ─► ENDING ─ all freed ─► OVER
  *         └────────────────────────── closed before it joined ──────────────────────────────────────────┘
  *
- * In ENDING its channels are closed upstream. The client hears of the end when that is done (or takes longer
- * than the end timeout), as it would from the broker itself. The member may be freed once amqp_member_is_over
- * and what amqp_member_write gives is sent, or the client is gone.
+ * In ENDING its channels are closed upstream. The client gets the answers to what it said before, and hears
+ * of the end when all is freed (or that takes longer than the end timeout), as it would from the broker
+ * itself. The member may be freed once amqp_member_is_over and what amqp_member_write gives is sent, or the
+ * client is gone.
  */
 
 #include "amqp/front.h"

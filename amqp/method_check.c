@@ -65,8 +65,7 @@ bool amqp_method_check(const struct amqp_method_spec *spec, struct amqp_span arg
                            "cannot decode %zu bytes of arguments", arguments.len);
         break;
     case FIELD_NOT_UTF8:
-        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_FRAME_ERROR, spec->id,
-                           "Malformed UTF-8 in shortstr");
+        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_FRAME_ERROR, 0, "Malformed UTF-8 in shortstr");
         break;
     case FIELD_BAD_TABLE:
         amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_SYNTAX_ERROR, spec->id,

@@ -133,9 +133,16 @@ static bool publishes_to_forged_token(const struct subject *s)
 
 /* --- arguments --- */
 
-static bool has_bad_queue_argument(const struct subject *s)
+static bool crashes_on_queue_argument(const struct subject *s)
 {
-    return !s->queue->passive && !amqp_queue_arguments_are_safe(&s->queue->arguments);
+    return !s->queue->passive &&
+           amqp_queue_arguments_judge(&s->queue->arguments, s->queue->queue) == AMQP_ARGUMENTS_CRASH;
+}
+
+static bool is_refused_queue_argument(const struct subject *s)
+{
+    return !s->queue->passive &&
+           amqp_queue_arguments_judge(&s->queue->arguments, s->queue->queue) == AMQP_ARGUMENTS_REFUSED;
 }
 
 static bool has_bad_consume_argument(const struct subject *s)
@@ -148,8 +155,8 @@ static bool has_bad_consume_argument(const struct subject *s)
 static const struct rule {
     uint32_t method;
     bool (*is_broken)(const struct subject *s);
-    enum amqp_code code;
-    const char *text; /* behind the code's name; NULL: RabbitMQ says no more than the name */
+    enum amqp_code code; /* its hardness gives the scope */
+    const char *text;    /* behind the code's name; NULL: RabbitMQ says no more than the name */
 } list[] = {
     {AMQP_CHANNEL_FLOW_METHOD, stops_flow, AMQP_CODE_NOT_IMPLEMENTED, "active=false"},
 
@@ -157,7 +164,9 @@ static const struct rule {
      "unknown exchange type"},
 
     {AMQP_QUEUE_DECLARE_METHOD, declares_forged_token, AMQP_CODE_INTERNAL_ERROR, NULL},
-    {AMQP_QUEUE_DECLARE_METHOD, has_bad_queue_argument, AMQP_CODE_INTERNAL_ERROR, NULL},
+    {AMQP_QUEUE_DECLARE_METHOD, crashes_on_queue_argument, AMQP_CODE_INTERNAL_ERROR, NULL},
+    {AMQP_QUEUE_DECLARE_METHOD, is_refused_queue_argument, AMQP_CODE_PRECONDITION_FAILED,
+     "invalid arg 'x-queue-type' or 'x-max-age' for queue"},
 
     {AMQP_BASIC_QOS_METHOD, has_prefetch_size, AMQP_CODE_NOT_IMPLEMENTED, "prefetch_size!=0"},
     {AMQP_BASIC_CONSUME_METHOD, has_bad_consume_argument, AMQP_CODE_INTERNAL_ERROR, NULL},
@@ -167,19 +176,23 @@ static const struct rule {
     {AMQP_BASIC_RECOVER_ASYNC_METHOD, drops_on_recover_async, AMQP_CODE_NOT_IMPLEMENTED, "requeue=false"},
 };
 
-/* RabbitMQ quotes the value that it does not like in two of its texts. */
+/* RabbitMQ quotes what it does not like in some of its texts. A crash is nobody's method any more. */
 static void refuse(const struct rule *rule, const struct subject *s, struct amqp_exception *e)
 {
+    const enum amqp_scope scope =
+        amqp_code_is_hard((uint16_t)rule->code) ? AMQP_SCOPE_CONNECTION : AMQP_SCOPE_CHANNEL;
     if (rule->is_broken == is_unknown_exchange_type)
-        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, rule->code, rule->method, "%s '%.*s'", rule->text,
+        amqp_exception_set(e, scope, rule->code, rule->method, "%s '%.*s'", rule->text,
                            (int)s->exchange->type.len, (const char *)s->exchange->type.bytes);
+    else if (rule->is_broken == is_refused_queue_argument)
+        amqp_exception_set(e, scope, rule->code, rule->method, "%s '%.*s'", rule->text,
+                           (int)s->queue->queue.len, (const char *)s->queue->queue.bytes);
     else if (rule->is_broken == has_prefetch_size)
-        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, rule->code, rule->method, "%s (%u)", rule->text,
-                           s->qos->prefetch_size);
+        amqp_exception_set(e, scope, rule->code, rule->method, "%s (%u)", rule->text, s->qos->prefetch_size);
     else if (rule->text != NULL)
-        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, rule->code, rule->method, "%s", rule->text);
+        amqp_exception_set(e, scope, rule->code, rule->method, "%s", rule->text);
     else
-        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, rule->code, rule->method, NULL);
+        amqp_exception_set(e, scope, rule->code, 0, NULL);
 }
 
 bool amqp_rules_check(const struct amqp_rules *rules, const struct amqp_command *command, const void *decoded,

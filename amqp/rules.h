@@ -26,7 +26,7 @@ struct amqp_rules {
 
 /*
  * Whether the command, which has passed the assembler and is `decoded`, keeps all rules. Otherwise false and
- * `*e`: always of connection scope.
+ * `*e`: of connection scope, but for arguments that RabbitMQ refuses with 406.
  */
 bool amqp_rules_check(const struct amqp_rules *rules, const struct amqp_command *command, const void *decoded,
                       struct amqp_exception *e);

@@ -32,27 +32,28 @@ static bool is_master_locator(const amqp_field_value_t *value)
     return is_one_of(value, locators);
 }
 
-/* ^[1-9][0-9]*[YMDhms]$ */
-static bool is_interval(amqp_bytes_t text)
+/* RabbitMQ refuses other errors in an interval, but crashes over a number without digits. */
+static bool begins_with_digit(amqp_bytes_t text)
 {
-    const char *p = text.bytes;
-    size_t digits = 0;
-    while (digits < text.len && p[digits] >= '0' && p[digits] <= '9')
-        digits++;
-    return digits > 0 && p[0] != '0' && digits + 1 == text.len && strchr("YMDhms", p[digits]) != NULL &&
-           p[digits] != '\0';
+    const uint8_t *p = text.bytes;
+    return text.len > 0 && p[0] >= '0' && p[0] <= '9';
 }
 
-static bool is_max_age(const amqp_field_value_t *value)
+static bool is_harmless_age(const amqp_field_value_t *value)
 {
-    return value->kind == AMQP_FIELD_KIND_UTF8 && is_interval(value->value.bytes);
+    return value->kind != AMQP_FIELD_KIND_UTF8 || begins_with_digit(value->value.bytes);
+}
+
+static bool is_not_stream(const amqp_field_value_t *value)
+{
+    return value->kind != AMQP_FIELD_KIND_UTF8 || !is_text(value->value.bytes, "stream");
 }
 
 static bool is_stream_offset(const amqp_field_value_t *value)
 {
     static const char *const places[] = {"first", "last", "next", NULL};
     switch (value->kind) {
-    case AMQP_FIELD_KIND_UTF8: return is_one_of(value, places) || is_interval(value->value.bytes);
+    case AMQP_FIELD_KIND_UTF8: return is_one_of(value, places) || begins_with_digit(value->value.bytes);
     case AMQP_FIELD_KIND_I8: return value->value.i8 >= 0;
     case AMQP_FIELD_KIND_I16: return value->value.i16 >= 0;
     case AMQP_FIELD_KIND_I32: return value->value.i32 >= 0;
@@ -89,14 +90,30 @@ static bool are_safe(const amqp_table_t *table, const struct argument *list, siz
     return true;
 }
 
-bool amqp_queue_arguments_are_safe(const amqp_table_t *arguments)
+/* CR and LF in a name are nothing to RabbitMQ. */
+static bool is_nameless(amqp_bytes_t name)
 {
-    static const struct argument list[] = {
-        {"x-queue-type", is_queue_type},
-        {"x-queue-master-locator", is_master_locator},
-        {"x-max-age", is_max_age},
-    };
-    return are_safe(arguments, list, sizeof(list) / sizeof(list[0]));
+    const uint8_t *p = name.bytes;
+    for (size_t i = 0; i < name.len; i++) {
+        if (p[i] != '\r' && p[i] != '\n')
+            return false;
+    }
+    return true;
+}
+
+enum amqp_arguments_verdict amqp_queue_arguments_judge(const amqp_table_t *arguments, amqp_bytes_t name)
+{
+    static const struct argument locator = {"x-queue-master-locator", is_master_locator};
+    static const struct argument type = {"x-queue-type", is_queue_type};
+    static const struct argument age = {"x-max-age", is_harmless_age};
+    static const struct argument no_stream = {"x-queue-type", is_not_stream};
+    if (!are_safe(arguments, &locator, 1))
+        return AMQP_ARGUMENTS_CRASH;
+    if (!are_safe(arguments, &type, 1))
+        return is_nameless(name) ? AMQP_ARGUMENTS_CRASH : AMQP_ARGUMENTS_REFUSED;
+    if (!are_safe(arguments, &age, 1))
+        return are_safe(arguments, &no_stream, 1) ? AMQP_ARGUMENTS_REFUSED : AMQP_ARGUMENTS_CRASH;
+    return AMQP_ARGUMENTS_SAFE;
 }
 
 bool amqp_consume_arguments_are_safe(const amqp_table_t *arguments)

@@ -374,6 +374,26 @@ static void test_a_message_over_the_limit(void **state)
 
 /* --- the end of a client --- */
 
+static void test_answers_in_flight_arrive_before_the_end(void **state)
+{
+    (void)state;
+    open_channel(1);
+    consume(1, "tag", 0);
+    frames_publish(&f, 1, "q", "hello", 5);
+    close_channel(1);
+    open_channel(2);
+    open_channel(2); /* an offence */
+    say(0);
+    rig_pump(&rig);
+    assert_int_equal(rig.clients[0].events, 6);
+    assert_int_equal(rig.clients[0].event[0].method, AMQP_CHANNEL_OPEN_OK_METHOD);
+    assert_int_equal(rig.clients[0].event[1].method, AMQP_BASIC_CONSUME_OK_METHOD);
+    assert_int_equal(rig.clients[0].event[2].method, AMQP_BASIC_DELIVER_METHOD);
+    assert_int_equal(rig.clients[0].event[3].method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_int_equal(rig.clients[0].event[4].method, AMQP_CHANNEL_OPEN_OK_METHOD);
+    assert_int_equal(rig.clients[0].event[5].method, AMQP_CONNECTION_CLOSE_METHOD);
+}
+
 static void test_half_a_message_leaves_nothing(void **state)
 {
     static char body[5000];
@@ -707,6 +727,7 @@ int main(void)
         TEST(test_an_offence_that_was_held_back),
         TEST(test_a_broken_rule),
         TEST(test_a_message_over_the_limit),
+        TEST(test_answers_in_flight_arrive_before_the_end),
         TEST(test_half_a_message_leaves_nothing),
         TEST(test_what_was_complete_is_still_sent),
         TEST(test_close_ok_comes_when_all_is_free),

@@ -103,6 +103,15 @@ void amqp_front_close_ok(struct amqp_front *front)
         amqp_front_set_state(front, AMQP_FRONT_CLOSED);
 }
 
+/* The client has done what it must not. */
+static void blame(struct amqp_front *front, const struct amqp_exception *e, uint64_t now)
+{
+    if (front->state == AMQP_FRONT_RUNNING && front->ops->on_fault != NULL)
+        front->ops->on_fault(front, e, now);
+    else
+        amqp_front_close(front, e, now);
+}
+
 /* --- channel 0, once the connection is open --- */
 
 static void wind_up(struct amqp_front *front)
@@ -124,7 +133,7 @@ static void handle_running(struct amqp_front *front, uint32_t method, uint64_t n
         amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CHANNEL_ERROR, method,
                            "unexpected method in connection state running");
     }
-    amqp_front_close(front, &e, now);
+    blame(front, &e, now);
 }
 
 /* Both sides said Close at once: the client's is answered, and ours may still be. */
@@ -148,9 +157,9 @@ static void handle_method(struct amqp_front *front, const struct amqp_frame *fra
     } else if (spec == NULL) {
         amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_NOT_IMPLEMENTED, method,
                            "unknown method (%u,%u)", amqp_method_class(method), method & 0xFFFFu);
-        amqp_front_close(front, &e, now);
+        blame(front, &e, now);
     } else if (!amqp_method_check(spec, arguments, &e)) {
-        amqp_front_close(front, &e, now);
+        blame(front, &e, now);
     } else if (front->state == AMQP_FRONT_RUNNING) {
         handle_running(front, method, now);
     } else {
@@ -166,7 +175,7 @@ static void refuse_frame(struct amqp_front *front, enum amqp_code code, const st
     struct amqp_exception e;
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, code, 0, "type %u, channel %u, %u octets", frame->type,
                        frame->channel, frame->size);
-    amqp_front_close(front, &e, now);
+    blame(front, &e, now);
 }
 
 static void handle_on_connection(struct amqp_front *front, const struct amqp_frame *frame, uint64_t now)
@@ -216,7 +225,7 @@ static int read_frames(struct amqp_front *front, const uint8_t *data, size_t len
         } else if (front->state == AMQP_FRONT_CLOSING) {
             amqp_front_set_state(front, AMQP_FRONT_CLOSED); /* the Close-Ok can't be found any more */
         } else {
-            amqp_front_close(front, &e, now);
+            blame(front, &e, now);
             return 0;
         }
     }

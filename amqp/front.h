@@ -58,6 +58,10 @@ struct amqp_front_ops {
     /* A frame of a channel other than 0, in RUNNING only. */
     void (*on_frame)(struct amqp_front *front, const struct amqp_frame *frame, uint64_t now);
 
+    /* The client has broken a rule of the connection, in RUNNING: free what belongs to it, then
+     * amqp_front_close with this. What it sends meanwhile means nothing. NULL: closed at once. */
+    void (*on_fault)(struct amqp_front *front, const struct amqp_exception *e, uint64_t now);
+
     /* The client closes its connection: free what belongs to it, then amqp_front_close_ok. */
     void (*on_close)(struct amqp_front *front);
 };

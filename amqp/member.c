@@ -265,7 +265,18 @@ static void on_close(struct amqp_front *front)
         begin_end(member, member->hub->now);
 }
 
-static const struct amqp_front_ops front_ops = {on_login, on_open, on_frame, on_close};
+static void on_fault(struct amqp_front *front, const struct amqp_exception *e, uint64_t now)
+{
+    amqp_member_end(member_of(front), e, now);
+}
+
+static const struct amqp_front_ops front_ops = {
+    .on_login = on_login,
+    .on_open = on_open,
+    .on_frame = on_frame,
+    .on_fault = on_fault,
+    .on_close = on_close,
+};
 
 void amqp_member_feed(struct amqp_member *member, const uint8_t *data, size_t len, uint64_t now)
 {

@@ -287,7 +287,8 @@ static void on_close(struct amqp_front *front)
     amqp_front_close_ok(front);
 }
 
-static const struct amqp_front_ops front_ops = {on_login, on_open, on_frame, on_close};
+static const struct amqp_front_ops front_ops = {
+    .on_login = on_login, .on_open = on_open, .on_frame = on_frame, .on_close = on_close};
 
 void model_broker_feed(struct model_broker *model, const uint8_t *data, size_t len)
 {

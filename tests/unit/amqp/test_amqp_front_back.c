@@ -85,7 +85,8 @@ static void on_close(struct amqp_front *f)
     seen.closes++;
 }
 
-static const struct amqp_front_ops front_ops = {on_login, on_open, on_frame, on_close};
+static const struct amqp_front_ops front_ops = {
+    .on_login = on_login, .on_open = on_open, .on_frame = on_frame, .on_close = on_close};
 
 static void back_login(struct amqp_back *b)
 {

@@ -394,6 +394,22 @@ static void test_answers_in_flight_arrive_before_the_end(void **state)
     assert_int_equal(rig.clients[0].event[5].method, AMQP_CONNECTION_CLOSE_METHOD);
 }
 
+static void test_garbage_after_commands(void **state)
+{
+    (void)state;
+    open_channel(1);
+    memset(f.bytes + f.len, 0xFF, 100);
+    f.len += 100;
+    say(0);
+    assert_int_equal(rig.clients[0].events, 0);
+    assert_offended(0, AMQP_CODE_FRAME_ERROR);
+    assert_int_equal(rig.clients[0].event[0].method, AMQP_CHANNEL_OPEN_OK_METHOD);
+    memset(f.bytes, 0xFF, 100);
+    f.len = 100;
+    say(0); /* where no Close-Ok can be found either */
+    assert_true(amqp_member_is_over(&rig.clients[0].member));
+}
+
 static void test_half_a_message_leaves_nothing(void **state)
 {
     static char body[5000];
@@ -728,6 +744,7 @@ int main(void)
         TEST(test_a_broken_rule),
         TEST(test_a_message_over_the_limit),
         TEST(test_answers_in_flight_arrive_before_the_end),
+        TEST(test_garbage_after_commands),
         TEST(test_half_a_message_leaves_nothing),
         TEST(test_what_was_complete_is_still_sent),
         TEST(test_close_ok_comes_when_all_is_free),

@@ -25,19 +25,18 @@ class Row:
     disconnects: int = 0
     pause_ms: int = 0
 
-    COLUMNS = ("sessions", "breaks", "detaches", "messages", "lost", "duplicated", "corrupt", "disconnects",
-               "pause_ms")
+    FAULTS = ("lost", "duplicated", "corrupt", "disconnects")
+    COLUMNS = ("sessions", "breaks", "detaches", "messages", *FAULTS, "pause_ms")
 
     def add(self, account: Account) -> None:
         self.sessions += account.sessions
         self.messages += account.consumed
-        for name in ("lost", "duplicated", "corrupt", "disconnects"):
+        for name in self.FAULTS:
             setattr(self, name, getattr(self, name) + getattr(account, name))
 
     def faults(self) -> list[str]:
         """What must not be."""
-        return [f"{self.name}: {getattr(self, name)} {name}" for name in ("lost", "duplicated", "corrupt", "disconnects")
-                if getattr(self, name)]
+        return [f"{self.name}: {getattr(self, name)} {name}" for name in self.FAULTS if getattr(self, name)]
 
     @classmethod
     def heading(cls) -> str:

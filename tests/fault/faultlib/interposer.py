@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stands between two daemons, passes bytes on, and breaks connections on command.
 
-It has no privileges and changes nothing of the machine: it is the one that a daemon connects to. For the link that is
-a TCP port; for guest streams it is a fabric of its own, in which it plays the host, while it is the guest in the real one.
+It has no privileges and changes nothing of the machine: it is the one that a daemon connects to. For the link that is a
+TCP port; for guest streams it is a fabric of its own, in which it plays the host, while it is the guest in the real
+one.
 """
 import asyncio
 import fcntl

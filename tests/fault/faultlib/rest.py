@@ -3,8 +3,6 @@
 import os
 import time
 
-from harness import Process
-
 from .stand import Stand
 
 SETTLE_S = 90  # streams that nobody answers on are given up by then

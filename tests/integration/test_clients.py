@@ -25,6 +25,8 @@ EXPECTED = f"ok {COUNT} {hashlib.sha256(bodies()).hexdigest()}\n".encode()
 
 
 class StockClients(IntegrationTest):
+    seconds = 280  # the first build with Go compiles its library
+
     def run_client(self, *argv, env=None, guest: int = 101) -> bytes:
         """Runs a client program against the chain; returns what it printed."""
         host, port = self.chain.endpoint(guest)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/mux/kit/transcript.h"
 
+#include "tests/unit/mux/kit/check.h"
+
 #include <string.h>
 
 void kit_transcript_init(struct kit_transcript *transcript, uint8_t *bytes)
@@ -32,6 +34,8 @@ static void add_data(struct kit_transcript *transcript, const struct mux_frame *
         transcript->data.len = 0;
         transcript->len += MUX_DATA_HEADER;
     }
+    KIT_CHECK(frame->u.data.offset == transcript->data.offset + transcript->data.len,
+              "a piece of DATA with the wrong offset");
     if (frame->u.data.len > 0)
         memcpy(transcript->bytes + transcript->len, frame->u.data.bytes, frame->u.data.len);
     transcript->len += frame->u.data.len;

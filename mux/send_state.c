@@ -32,20 +32,6 @@ void mux_send_state_deinit(struct mux_send_state *send)
     mux_bytes_clear(&send->buffer);
 }
 
-/* Put the cursor where `sent` is. The buffer holds at most a window, and this is needed only after a change
- * in its middle. */
-static void seek(struct mux_send_state *send)
-{
-    uint64_t off = send->sent - send->acked;
-    struct mux_segment *seg = send->buffer.head;
-
-    while (seg != NULL && off >= seg->len) {
-        off -= seg->len;
-        seg = seg->next;
-    }
-    send->cursor = (struct mux_cursor){.seg = seg, .off = (size_t)off};
-}
-
 int mux_send_state_append(struct mux_send_state *send, struct mux_chunk *chunk, const uint8_t *data,
                           size_t len)
 {
@@ -174,7 +160,7 @@ int mux_send_state_rewind(struct mux_send_state *send, uint64_t received)
     send->sent = send->acked;
     if (send->fin == MUX_FIN_SENT || send->fin == MUX_FIN_AGAIN)
         send->fin = send->sent == send->end ? MUX_FIN_AGAIN : MUX_FIN_QUEUED;
-    seek(send);
+    send->cursor = (struct mux_cursor){.seg = send->buffer.head};
     check(send);
     return 0;
 }

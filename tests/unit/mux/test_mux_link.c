@@ -91,6 +91,18 @@ static void hello_must_take_our_frames(void **state)
     assert_string_equal(f->link.error, "peer takes frames of 65599 bytes only, 65600 are needed");
 }
 
+static void hello_must_come_from_whom_it_is_expected(void **state)
+{
+    struct link_fixture *f = *state;
+
+    f->config.peer_role = MUX_ROLE_AMQP;
+    assert_int_equal(kit_peer_hello(&f->peer, MUX_ROLE_GUEST, NOW), -MUX_PROTOCOL_ERROR);
+    assert_string_equal(f->link.error, "peer is a guest-proxy, this is the place of a amqp-proxy");
+    assert_int_equal(kit_peer_hello(&f->peer, 9, NOW), -MUX_PROTOCOL_ERROR);
+    assert_string_equal(f->link.error, "peer is a stranger, this is the place of a amqp-proxy");
+    assert_int_equal(kit_peer_hello(&f->peer, MUX_ROLE_AMQP, NOW), 0);
+}
+
 static void hello_belongs_to_the_connection(void **state)
 {
     struct link_fixture *f = *state;
@@ -228,6 +240,22 @@ static void a_refusal_is_said(void **state)
     assert_string_equal(reset->text, "because");
     kit_peer_expect_none(&f->peer);
     assert_int_equal(f->link.refusal_count, 0);
+}
+
+static void many_refusals_need_several_batches(void **state)
+{
+    struct link_fixture *f = *state;
+    char reason[MUX_REASON_MAX + 1];
+
+    memset(reason, 'r', sizeof(reason) - 1);
+    reason[sizeof(reason) - 1] = '\0';
+    for (uint32_t n = 1; n <= 100; n++)
+        mux_link_refuse(&f->link, n, MUX_REFUSED, reason);
+    kit_peer_listen(&f->peer, NOW);
+    kit_peer_expect(&f->peer, MUX_HELLO, 0);
+    for (uint32_t n = 1; n <= 100; n++)
+        kit_peer_expect(&f->peer, MUX_RESET, n);
+    kit_peer_expect_none(&f->peer);
 }
 
 static void sessions_are_limited(void **state)
@@ -459,6 +487,7 @@ int main(void)
         ACCEPTOR(hello_comes_once),
         ACCEPTOR(hello_of_another_version_is_refused),
         ACCEPTOR(hello_must_take_our_frames),
+        ACCEPTOR(hello_must_come_from_whom_it_is_expected),
         ACCEPTOR(hello_belongs_to_the_connection),
         ACCEPTOR(open_is_handed_to_the_owner),
         ACCEPTOR(numbers_only_grow),
@@ -470,6 +499,7 @@ int main(void)
         ACCEPTOR(frames_for_what_was_never_opened_are_errors),
         ACCEPTOR(frames_on_the_wrong_level_are_errors),
         ACCEPTOR(a_refusal_is_said),
+        ACCEPTOR(many_refusals_need_several_batches),
         ACCEPTOR(sessions_are_limited),
         ACCEPTOR(a_peer_that_does_not_read_its_refusals_is_cut_off),
         ACCEPTOR(goaway_both_ways),

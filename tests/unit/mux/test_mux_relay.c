@@ -220,6 +220,17 @@ static void a_broken_link_ends_the_relay(void **state)
     kit_peer_expect_none(&f->guest);
 }
 
+static void a_far_edge_that_detaches_ends_the_relay(void **state)
+{
+    struct relay_fixture *f = *state;
+
+    relay_fixture_open_ok(f, WINDOW);
+    kit_peer_detach(&f->far, LINK, NOW);
+    assert_int_equal(f->closed, 1);
+    assert_int_equal(f->end, MUX_RELAY_BROKEN);
+    assert_false(f->by_guest);
+}
+
 static void both_transports_break_at_once(void **state)
 {
     struct relay_fixture *f = *state;
@@ -290,6 +301,7 @@ int main(void)
         TEST(a_guest_can_not_call_the_end_in_order),
         TEST(a_broken_guest_stream_is_a_detach),
         TEST(a_broken_link_ends_the_relay),
+        TEST(a_far_edge_that_detaches_ends_the_relay),
         TEST(both_transports_break_at_once),
         TEST(a_reset_that_can_not_be_said_ends_all_the_same),
         TEST(frames_after_the_end_are_ignored),

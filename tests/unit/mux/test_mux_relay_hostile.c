@@ -140,6 +140,15 @@ static void a_far_edge_that_answers_before_open_ok_is_reset(void **state)
     relay_fixture_expect_reset(f, MUX_PROTOCOL_ERROR);
 }
 
+static void a_far_edge_that_answers_twice_is_reset(void **state)
+{
+    struct relay_fixture *f = *state;
+
+    relay_fixture_open_ok(f, WINDOW);
+    kit_peer_open_ok(&f->far, LINK, 0, WINDOW, NOW);
+    relay_fixture_expect_reset(f, MUX_PROTOCOL_ERROR);
+}
+
 /* ── Memory ── */
 
 static void credit_is_cut_to_the_window(void **state)
@@ -261,6 +270,7 @@ int main(void)
         TEST(frames_that_are_not_the_guests_to_say_are_reset),
         TEST(a_guest_can_not_detach),
         TEST(a_far_edge_that_answers_before_open_ok_is_reset),
+        TEST(a_far_edge_that_answers_twice_is_reset),
         TEST(credit_is_cut_to_the_window),
         TEST(credit_granted_by_a_resume_is_cut_as_well),
         TEST(a_resume_from_the_end_of_the_world_wraps_nothing),

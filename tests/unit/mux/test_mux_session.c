@@ -150,6 +150,16 @@ static void a_code_from_a_newer_peer_is_kept(void **state)
     assert_string_equal(f->app.reason, "new reason");
 }
 
+static void a_link_without_numbers_takes_no_session(void **state)
+{
+    struct session_fixture *f = *state;
+
+    f->links[0].last_number = UINT32_MAX;
+    assert_int_equal(mux_session_attach(f->session, &f->links[0], NULL, NOW), -MUX_NO_MEMORY);
+    assert_int_equal(f->session->state, MUX_SESSION_IDLE);
+    assert_int_equal(session_fixture_attach(f, 1)->attempt, 1);
+}
+
 /* ── Data and credit ── */
 
 static void data_is_delivered_once(void **state)
@@ -298,6 +308,40 @@ static void pings_are_answered_end_to_end(void **state)
     session_fixture_hear_none(f);
 }
 
+static void a_probe_asks_once_and_doubt_lasts_until_something_comes(void **state)
+{
+    struct session_fixture *f = *state;
+
+    assert_true(mux_session_in_doubt(f->session)); /* nobody is there yet */
+    mux_session_probe(f->session, NOW);
+    session_fixture_open_far(f);
+    assert_false(mux_session_in_doubt(f->session));
+    mux_session_probe(f->session, NOW);
+    mux_session_probe(f->session, NOW);
+    session_fixture_hear(f, MUX_PING);
+    session_fixture_hear_none(f);
+    assert_true(mux_session_in_doubt(f->session));
+    kit_peer_ping(f->peer, MUX_PONG, NUMBER, "ABCDEFGH", NOW);
+    assert_false(mux_session_in_doubt(f->session));
+    mux_session_reset(f->session, MUX_KILLED, NULL, NOW);
+    mux_session_probe(f->session, NOW);
+    assert_false(mux_session_in_doubt(f->session));
+    session_fixture_hear(f, MUX_RESET);
+    session_fixture_hear_none(f);
+}
+
+static void a_near_edge_that_probes_in_vain_detaches(void **state)
+{
+    struct session_fixture *f = *state;
+
+    session_fixture_open_near(f);
+    mux_session_probe(f->session, NOW);
+    session_fixture_hear(f, MUX_PING);
+    session_fixture_pass(f, PING_TIMEOUT);
+    assert_int_equal(f->app.detached, 1);
+    assert_true(mux_session_in_doubt(f->session));
+}
+
 static void states_have_names(void **state)
 {
     (void)state;
@@ -322,6 +366,7 @@ int main(void)
         FAR(far_gets_no_answer),
         NEAR(a_refusal_is_the_end),
         NEAR(a_code_from_a_newer_peer_is_kept),
+        NEAR(a_link_without_numbers_takes_no_session),
         NEAR(data_is_delivered_once),
         NEAR(a_gap_resets_the_session_only),
         NEAR(credit_exceeded_resets_the_session_only),
@@ -333,6 +378,8 @@ int main(void)
         NEAR(a_peer_can_not_acknowledge_more_than_was_sent),
         FAR(more_credit_lets_more_out),
         FAR(pings_are_answered_end_to_end),
+        FAR(a_probe_asks_once_and_doubt_lasts_until_something_comes),
+        NEAR(a_near_edge_that_probes_in_vain_detaches),
         cmocka_unit_test(states_have_names),
     };
 

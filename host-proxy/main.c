@@ -54,7 +54,7 @@ static void prepare(struct host *host)
 
     TAILQ_INIT(&host->listeners);
     TAILQ_INIT(&host->guests);
-    host->refusals = (struct log_limit){.burst = 50, .interval_ms = 10000};
+    host->refusals = (struct log_limit){.burst = 500, .interval_ms = 10000};
     if (config->name != NULL)
         snprintf(host->name, sizeof(host->name), "%s", config->name);
     else if (gethostname(host->name, sizeof(host->name) - 1) < 0)

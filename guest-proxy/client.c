@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* How long a client may take to read its last bytes. */
 #define CLOSING_MS 5000u
@@ -159,10 +160,13 @@ static void edge_on_local_eof(struct mux_uv_edge *edge)
 {
     struct client *client = client_of(edge);
 
-    if (client->state == CLIENT_SERVING)
-        mux_session_send_fin(&edge->session);
-    else
+    if (client->state != CLIENT_SERVING)
         client_close(client);
+    else if (client->service == NULL && !edge->session.established)
+        mux_session_reset(&edge->session, MUX_CLIENT_CLOSED, NULL,
+                          now_ms(client)); /* it did not even hear a Start */
+    else
+        mux_session_send_fin(&edge->session);
 }
 
 static void edge_on_local_error(struct mux_uv_edge *edge, int error)
@@ -301,15 +305,14 @@ static void describe(struct client *client, int fd)
              client->process[0] != '\0' ? " " : "", client->process);
 }
 
-void client_open(struct guest *guest, int fd, const char *service)
+void client_open(struct guest *guest, int fd, int reserve_fd, const char *service)
 {
     struct client *client = calloc(1, sizeof(*client));
 
     if (client == NULL) {
         log_error(NULL, "out of memory");
-        uv_fs_t close_request;
-
-        uv_fs_close(NULL, &close_request, fd, NULL);
+        close(fd);
+        close(reserve_fd);
         return;
     }
     client->guest = guest;
@@ -318,7 +321,8 @@ void client_open(struct guest *guest, int fd, const char *service)
     describe(client, fd);
     mux_uv_edge_init(&client->edge, &guest->mux_loop, &edge_ops);
     amqp_watch_init(&client->watch, &client->edge, AMQP_FROM_CLIENT);
-    uplink_init(&client->uplink, guest, &client->edge.session, &client->attributes, client->object);
+    uplink_init(&client->uplink, guest, &client->edge.session, &client->attributes, client->object,
+                reserve_fd);
     client_limit(client, guest->config.handshake_timeout_ms);
     if (mux_uv_edge_attach(&client->edge, fd) < 0 || (service != NULL && begin_session(client) < 0))
         client_close(client);

@@ -40,8 +40,11 @@ struct client {
     char object[NET_NAME_MAX + 128]; /* for log lines */
 };
 
-/* A client connected; the descriptor is taken over. `service` NULL: AMQP; it must outlive the client. */
-void client_open(struct guest *guest, int fd, const char *service);
+/*
+ * A client connected. Both descriptors are taken over: `reserve_fd` keeps the place of its stream's.
+ * `service` NULL: AMQP; it must outlive the client.
+ */
+void client_open(struct guest *guest, int fd, int reserve_fd, const char *service);
 
 /* End the client's session and tell it "shutting down". */
 void client_drain(struct client *client);

@@ -6,9 +6,13 @@
 #include "service/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Who may connect to a Unix socket of ours: its owner and group. */
@@ -20,14 +24,40 @@ struct listener {
     struct guest *guest;
     const char *service; /* NULL: AMQP */
     int fd;
+    int reserve_fd; /* of the client that was accepted last */
     char object[NET_NAME_MAX + 16];
 };
+
+/*
+ * A client needs two descriptors, its own and its stream's. Both are taken here or none: otherwise clients
+ * could be accepted until none of them gets a stream.
+ */
+static int accept_client(void *ctx)
+{
+    struct listener *listener = ctx;
+    int on = 1;
+    int fd;
+
+    listener->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (listener->reserve_fd < 0)
+        return -errno;
+    fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+        int error = errno;
+
+        close(listener->reserve_fd);
+        return -error;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on,
+               sizeof(on)); /* fails on Unix sockets, which don't need it */
+    return fd;
+}
 
 static void on_connection(void *ctx, int fd)
 {
     struct listener *listener = ctx;
 
-    client_open(listener->guest, fd, listener->service);
+    client_open(listener->guest, fd, listener->reserve_fd, listener->service);
 }
 
 static int accept_on(struct guest *guest, int fd, const char *service)
@@ -40,10 +70,12 @@ static int accept_on(struct guest *guest, int fd, const char *service)
         *listener = (struct listener){.guest = guest, .service = service, .fd = fd};
         snprintf(listener->object, sizeof(listener->object), "listener=%s",
                  net_local_name(fd, name, sizeof(name)));
-        rc = net_acceptor_open(
-            &listener->acceptor, &guest->loop,
-            &(struct net_acceptor_options){
-                .fd = fd, .object = listener->object, .connection = on_connection, .ctx = listener});
+        rc = net_acceptor_open(&listener->acceptor, &guest->loop,
+                               &(struct net_acceptor_options){.fd = fd,
+                                                              .object = listener->object,
+                                                              .accept = accept_client,
+                                                              .connection = on_connection,
+                                                              .ctx = listener});
     }
     if (rc < 0) {
         free(listener);

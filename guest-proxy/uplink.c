@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* One attempt to connect. The kernel's own limit for vsock is 2 s. */
 #define DIAL_TIMEOUT_MS 5000u
@@ -109,11 +110,19 @@ static void on_dialed(void *ctx, int fd, const char *text)
         uplink_lost(uplink, "out of memory");
 }
 
+static void give_up_reserve(struct uplink *uplink)
+{
+    if (uplink->reserve_fd >= 0)
+        close(uplink->reserve_fd);
+    uplink->reserve_fd = -1;
+}
+
 static void on_admitted(struct gate_visitor *visitor)
 {
     struct uplink *uplink = (struct uplink *)((char *)visitor - offsetof(struct uplink, visitor));
     struct guest *guest = uplink->guest;
 
+    give_up_reserve(uplink);
     uplink->state = UPLINK_DIALING;
     uplink->dial = dial_start(&guest->loop, &guest->host, &guest->vmci, DIAL_TIMEOUT_MS, on_dialed, uplink);
     if (uplink->dial == NULL)
@@ -121,9 +130,13 @@ static void on_admitted(struct gate_visitor *visitor)
 }
 
 void uplink_init(struct uplink *uplink, struct guest *guest, struct mux_session *session,
-                 const struct mux_attributes *attributes, const char *object)
+                 const struct mux_attributes *attributes, const char *object, int reserve_fd)
 {
-    *uplink = (struct uplink){.guest = guest, .session = session, .attributes = attributes, .object = object};
+    *uplink = (struct uplink){.guest = guest,
+                              .session = session,
+                              .attributes = attributes,
+                              .object = object,
+                              .reserve_fd = reserve_fd};
     gate_visitor_init(&guest->gate, &uplink->visitor, on_admitted);
 }
 
@@ -156,6 +169,7 @@ void uplink_stop(struct uplink *uplink, bool politely)
 
     if (uplink->state == UPLINK_OPENING)
         gate_passed(gate, &uplink->visitor); /* it was answered, if not as wished */
+    give_up_reserve(uplink);
     uplink->state = UPLINK_IDLE;
     gate_leave(gate, &uplink->visitor);
     dial_cancel(uplink->dial);

@@ -31,12 +31,13 @@ struct uplink {
     struct dial *dial;           /* DIALING */
     struct guest_stream *stream; /* OPENING, OPEN */
     struct gate_visitor visitor;
+    int reserve_fd;    /* given up for the first stream's descriptor; -1 after that */
     char failure[256]; /* why the last attempt failed; "" */
 };
 
-/* All pointers must outlive the uplink. */
+/* All pointers must outlive the uplink. `reserve_fd` is taken over. */
 void uplink_init(struct uplink *uplink, struct guest *guest, struct mux_session *session,
-                 const struct mux_attributes *attributes, const char *object);
+                 const struct mux_attributes *attributes, const char *object, int reserve_fd);
 
 /* The session needs a transport. */
 void uplink_start(struct uplink *uplink);

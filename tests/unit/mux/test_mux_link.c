@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A link's rules, seen by a peer that keeps them or does not: HELLO, numbers, refusals, GOAWAY, the order of
- * output. */
+/* A link's rules, seen by a peer that keeps them or does not: HELLO, numbers, refusals, GOAWAY. */
 #include "tests/unit/mux/kit/link_fixture.h"
 
 #include <setjmp.h>

@@ -266,7 +266,11 @@ static enum mux_code create(struct amqp_proxy *proxy, struct mux_link *link, uin
     }
     log_info(far->object, "session opens", LOG_STR("service", far->is_amqp ? "amqp" : service->name),
              LOG_TEXT("client", open->attributes.client_address.data, open->attributes.client_address.len));
-    mux_session_accept(&far->edge.session, link, number, open, uv_now(&proxy->loop));
+    if (mux_session_accept(&far->edge.session, link, number, open, uv_now(&proxy->loop)) < 0) {
+        mux_registry_end(&proxy->registry, &far->edge.session, MUX_NO_MEMORY, mux_code_text(MUX_NO_MEMORY));
+        mux_uv_edge_close(&far->edge);
+        return MUX_NO_MEMORY;
+    }
     if (broker_dial_start(&far->dial, &proxy->loop, service, proxy->config.broker_timeout_ms, on_dialed) < 0)
         mux_session_reset(&far->edge.session, MUX_NO_MEMORY, NULL, uv_now(&proxy->loop));
     return MUX_OK;

@@ -85,9 +85,11 @@ class Stand:
     def __enter__(self) -> "Stand":
         return self
 
-    def __exit__(self, kind, *_exc) -> None:
-        if kind is not None and kind is not KeyboardInterrupt:
+    def __exit__(self, kind, error, _traceback) -> None:
+        if kind is not None and issubclass(kind, Exception):
             self.workspace.show_logs()
+        elif kind is not None:
+            print(f"ended by {kind.__name__} {error}")  # a signal, an interrupt: it says nothing of the daemons
         self._cleanup.close()
 
     def stop(self) -> None:

@@ -6,6 +6,7 @@
 #ifndef MUX_UV_FILTER_H
 #define MUX_UV_FILTER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -28,6 +29,21 @@ struct mux_uv_filter_ops {
     int (*shutdown)(struct mux_uv_filter *filter);
 
     void (*destroy)(struct mux_uv_filter *filter);
+
+    /* The rest is for filters that have work of their own, such as a handshake. NULL: this one has none. */
+
+    /* What socket events to wait for, of UV_READABLE and UV_WRITABLE, when the stream itself waits for
+     * `wanted`. */
+    int (*events)(struct mux_uv_filter *filter, int wanted);
+
+    /* Something has happened to the socket: go on with that work. 0, or -errno: the stream has failed. */
+    int (*advance)(struct mux_uv_filter *filter);
+
+    /* Whether read may give bytes although the socket is not readable. */
+    bool (*pending)(const struct mux_uv_filter *filter);
+
+    /* What the last error that it returned was about; NULL: no more than the errno says. */
+    const char *(*reason)(const struct mux_uv_filter *filter);
 };
 
 struct mux_uv_filter {

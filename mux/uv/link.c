@@ -69,7 +69,7 @@ static void stream_on_eof(struct mux_uv_stream *stream)
 
 static void stream_on_error(struct mux_uv_stream *stream, int error)
 {
-    down(of_stream(stream), MUX_TRY_LATER, uv_strerror(error));
+    down(of_stream(stream), MUX_TRY_LATER, mux_uv_stream_reason(stream, error));
 }
 
 /* The batch to write next; NULL: there is none, or no memory for one. */
@@ -109,7 +109,7 @@ static void stream_on_flush(struct mux_uv_stream *stream)
         link->batch = batch;
         n = mux_uv_stream_writev(stream, batch->iov + batch->first, batch->count - batch->first);
         if (n < 0 && n != -EAGAIN) {
-            down(link, MUX_TRY_LATER, uv_strerror((int)n));
+            down(link, MUX_TRY_LATER, mux_uv_stream_reason(stream, (int)n));
             return;
         }
         if (n > 0)

@@ -23,12 +23,26 @@ static void update_poll(struct mux_uv_stream *stream)
         events |= UV_READABLE;
     if (stream->blocked)
         events |= UV_WRITABLE;
+    if (stream->filter->ops->events != NULL)
+        events = stream->filter->ops->events(stream->filter, events);
     if (events == 0)
         events = UV_PRIORITIZED; /* nothing comes that way, but errors are told */
     if (events == stream->polled)
         return;
     stream->polled = events;
     uv_poll_start(&stream->poll, events, on_poll);
+}
+
+static bool has_pending(const struct mux_uv_stream *stream)
+{
+    return stream->filter->ops->pending != NULL && stream->filter->ops->pending(stream->filter);
+}
+
+/* What a filter has read ahead makes no socket readable. */
+static void queue_pending(struct mux_uv_stream *stream)
+{
+    if (stream->state == MUX_UV_STREAM_OPEN && !stream->paused && has_pending(stream))
+        mux_uv_task_queue(stream->mux_loop, &stream->more);
 }
 
 static void read_some(struct mux_uv_stream *stream)
@@ -68,6 +82,17 @@ static void read_some(struct mux_uv_stream *stream)
         if ((size_t)n < size)
             return;
     }
+    queue_pending(stream);
+}
+
+/* The filters' own work. Whether the stream goes on. */
+static bool advance(struct mux_uv_stream *stream)
+{
+    int rc = stream->filter->ops->advance != NULL ? stream->filter->ops->advance(stream->filter) : 0;
+
+    if (rc < 0)
+        stream->ops->on_error(stream, rc);
+    return rc == 0;
 }
 
 /* Neither reading nor writing, and the socket says something: it is an error, or both ends have been shut
@@ -92,6 +117,7 @@ static void on_idle_event(struct mux_uv_stream *stream)
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
     struct mux_uv_stream *stream = handle->data;
+    bool filtered = stream->filter->ops->advance != NULL; /* either event may be what a read or write needs */
 
     stream->polled = status < 0 ? 0 : stream->polled; /* on an error libuv stops polling: start again */
     if (status == 0 && (events & (UV_READABLE | UV_WRITABLE)) == 0) {
@@ -102,16 +128,19 @@ static void on_poll(uv_poll_t *handle, int status, int events)
         on_idle_event(stream);
         return;
     }
-    if (stream->blocked && (status < 0 || (events & UV_WRITABLE) != 0)) {
+    if (!advance(stream))
+        return;
+    if (stream->blocked && (status < 0 || filtered || (events & UV_WRITABLE) != 0)) {
         stream->blocked = false;
         mux_uv_task_queue(stream->mux_loop, &stream->flush);
     }
-    if (stream->state == MUX_UV_STREAM_OPEN && !stream->paused && (status < 0 || (events & UV_READABLE) != 0))
+    if (stream->state == MUX_UV_STREAM_OPEN && !stream->paused &&
+        (status < 0 || filtered || (events & UV_READABLE) != 0))
         read_some(stream);
     update_poll(stream);
 }
 
-static void on_task(struct mux_uv_task *task)
+static void on_flush_task(struct mux_uv_task *task)
 {
     struct mux_uv_stream *stream =
         (struct mux_uv_stream *)((char *)task - offsetof(struct mux_uv_stream, flush));
@@ -122,12 +151,26 @@ static void on_task(struct mux_uv_task *task)
     update_poll(stream);
 }
 
+static void on_more_task(struct mux_uv_task *task)
+{
+    struct mux_uv_stream *stream =
+        (struct mux_uv_stream *)((char *)task - offsetof(struct mux_uv_stream, more));
+
+    if (stream->state == MUX_UV_STREAM_OPEN && !stream->paused)
+        read_some(stream);
+    update_poll(stream);
+}
+
 int mux_uv_stream_open(struct mux_uv_stream *stream, struct mux_uv_loop *mux_loop, int fd,
                        const struct mux_uv_stream_ops *ops)
 {
     int rc;
 
-    *stream = (struct mux_uv_stream){.mux_loop = mux_loop, .ops = ops, .paused = true, .flush.run = on_task};
+    *stream = (struct mux_uv_stream){.mux_loop = mux_loop,
+                                     .ops = ops,
+                                     .paused = true,
+                                     .flush.run = on_flush_task,
+                                     .more.run = on_more_task};
     mux_uv_socket_init(&stream->socket, fd);
     stream->filter = &stream->socket.filter;
     rc = uv_poll_init(mux_loop->loop, &stream->poll, fd);
@@ -144,6 +187,15 @@ void mux_uv_stream_push(struct mux_uv_stream *stream, struct mux_uv_filter *filt
 {
     assert(filter->below == stream->filter);
     stream->filter = filter;
+    update_poll(stream);
+}
+
+const char *mux_uv_stream_reason(const struct mux_uv_stream *stream, int error)
+{
+    const struct mux_uv_filter *filter = stream->filter;
+    const char *reason = filter->ops->reason != NULL ? filter->ops->reason(filter) : NULL;
+
+    return reason != NULL ? reason : uv_strerror(error);
 }
 
 void mux_uv_stream_resume(struct mux_uv_stream *stream)
@@ -151,6 +203,7 @@ void mux_uv_stream_resume(struct mux_uv_stream *stream)
     if (!stream->paused)
         return;
     stream->paused = false;
+    queue_pending(stream);
     update_poll(stream);
 }
 
@@ -199,6 +252,7 @@ void mux_uv_stream_close(struct mux_uv_stream *stream)
         return;
     stream->state = MUX_UV_STREAM_CLOSING;
     mux_uv_task_cancel(stream->mux_loop, &stream->flush);
+    mux_uv_task_cancel(stream->mux_loop, &stream->more);
     uv_poll_stop(&stream->poll);
     uv_close((uv_handle_t *)&stream->poll, on_poll_closed);
     close(stream->socket.fd);

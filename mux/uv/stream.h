@@ -49,6 +49,7 @@ struct mux_uv_stream {
     struct mux_uv_socket socket;  /* its bottom */
     uv_poll_t poll;
     struct mux_uv_task flush;
+    struct mux_uv_task more; /* reads what a filter still has */
     enum mux_uv_stream_state state;
     bool paused;
     bool blocked; /* the last write was cut short: waiting for the socket */
@@ -59,8 +60,12 @@ struct mux_uv_stream {
 int mux_uv_stream_open(struct mux_uv_stream *stream, struct mux_uv_loop *mux_loop, int fd,
                        const struct mux_uv_stream_ops *ops);
 
-/* Put a filter on top, whose `below` is stream->filter. It is the stream's from now on. */
+/* Put a filter on top, whose `below` is stream->filter. It is the stream's from now on, and begins its work
+ * in this turn of the loop. */
 void mux_uv_stream_push(struct mux_uv_stream *stream, struct mux_uv_filter *filter);
+
+/* In on_error, or after a failed write: what the error was, in words. */
+const char *mux_uv_stream_reason(const struct mux_uv_stream *stream, int error);
 
 /* Read as long as `want` says more than 0. */
 void mux_uv_stream_resume(struct mux_uv_stream *stream);

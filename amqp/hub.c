@@ -267,6 +267,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     hub->rules = (struct amqp_rules){
         .exchange_types = config->exchange_types, .is_reply_token = is_reply_token, .ctx = hub};
     amqp_tokens_init(&hub->tokens, config->reply_tokens_max);
+    hub->limits = amqp_limits_of(config);
     init_amqp_pool(&hub->pool, 4096);
     amqp_back_init(&hub->back, &back_ops, &config->back, now);
 }

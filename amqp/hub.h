@@ -12,6 +12,7 @@
  */
 
 #include "amqp/back.h"
+#include "amqp/brake.h"
 #include "amqp/fair.h"
 #include "amqp/rules.h"
 #include "amqp/slots.h"
@@ -34,9 +35,18 @@ struct amqp_hub_config {
     const char *const *exchange_types; /* as in amqp/rules.h */
     unsigned reply_tokens_max;         /* direct reply-to tokens that are remembered */
     uint64_t body_max;                 /* bytes of one message */
-    size_t memory_max;      /* what all clients may have sent that the broker has not taken yet, in bytes */
-    size_t member_up_max;   /* of one client's complete commands: past it, nothing is read from it */
-    size_t member_down_max; /* what may wait for one client that does not read; past it, it is closed */
+    size_t memory_max;    /* what all clients may have sent that the broker has not taken yet, in bytes */
+    size_t member_up_max; /* of one client's complete commands: past it, nothing is read from it */
+
+    /* What is held for clients that do not read, in bytes; 0: amqp/brake.c has a default. */
+    size_t member_down_max;    /* for one: past it, it is closed */
+    size_t member_down_soft;   /* for one: past it, the broker is asked for less */
+    size_t member_replies_max; /* answers for one: past it, nothing is read from it */
+    size_t down_max;           /* for all: past it, the one with the most is closed */
+
+    uint16_t prefetch; /* of consumers with no_ack, and at first of those with more or none; 0: a default */
+    uint16_t prefetch_wide; /* the most for a consumer that can't be replaced by a wider one; 0: a default */
+
     uint32_t
         stall_timeout_ms;    /* with memory_max reached: how long the one that may go on can take to do so */
     uint32_t end_timeout_ms; /* how long a member's end is kept from its client while the broker tidies up */
@@ -50,7 +60,9 @@ struct amqp_hub {
     struct amqp_fair fair;
     struct amqp_rules rules;
     struct amqp_tokens tokens;
-    amqp_pool_t pool; /* for one command at a time */
+    amqp_pool_t pool;          /* for one command at a time */
+    struct amqp_limits limits; /* of what is held for clients */
+    size_t held;               /* for clients, of all members */
     TAILQ_HEAD(, amqp_member) members;
     size_t waiting_cost;           /* commands held back or incomplete, of all members */
     struct amqp_member *favourite; /* the only one to be read while memory is short; NULL: none yet */

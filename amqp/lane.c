@@ -45,6 +45,7 @@ static void forget(struct amqp_lane *lane)
     amqp_command_queue_clear(&lane->held);
     amqp_tags_clear(&lane->tags);
     lane->is_committing = false;
+    lane->is_getting = false;
 }
 
 /* --- the slot --- */
@@ -151,6 +152,7 @@ static bool must_wait(const struct amqp_lane *lane, const struct amqp_command *c
     case AMQP_CHANNEL_CLOSE_METHOD: return false;
     case AMQP_BASIC_CANCEL_METHOD:
         return lane->is_committing || amqp_tags_find(&lane->tags, tag_of_cancel(command)) == AMQP_TAG_ASKED;
+    case AMQP_BASIC_GET_METHOD: return lane->is_committing || lane->is_getting;
     default: return lane->is_committing;
     }
 }
@@ -185,6 +187,7 @@ static int pass_state(struct amqp_lane *lane, const struct amqp_command *command
     case AMQP_BASIC_CONSUME_METHOD: return pass_consume(lane, decoded, e);
     case AMQP_BASIC_CANCEL_METHOD: amqp_tags_remove(&lane->tags, tag_of_cancel(command)); return 0;
     case AMQP_TX_COMMIT_METHOD: lane->is_committing = true; return 0;
+    case AMQP_BASIC_GET_METHOD: lane->is_getting = true; return 0;
     default: return 0;
     }
 }
@@ -303,6 +306,8 @@ static bool note(struct amqp_lane *lane, const struct amqp_command *command)
         amqp_tags_remove(&lane->tags, first_short_string(command));
         return (lane->member->front.can & AMQP_CAN_CANCEL_NOTIFY) != 0;
     case AMQP_TX_COMMIT_OK_METHOD: lane->is_committing = false; return true;
+    case AMQP_BASIC_GET_OK_METHOD:
+    case AMQP_BASIC_GET_EMPTY_METHOD: lane->is_getting = false; return true;
     case AMQP_CHANNEL_FLOW_METHOD: return false; /* no client of ours could answer it */
     default: return true;
     }

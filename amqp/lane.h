@@ -43,6 +43,7 @@ struct amqp_lane {
     struct amqp_tags tags;
     struct amqp_command_queue held; /* must wait for an answer of the broker's, in order */
     bool is_committing;             /* tx.commit was sent, commit-ok is due */
+    bool is_getting;                /* basic.get was sent, its answer is due */
     struct amqp_exception end;      /* ENDING: what the client will be told */
 };
 

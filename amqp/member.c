@@ -20,10 +20,19 @@ void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *
     STAILQ_INIT(&member->down);
 }
 
+/* The first command in line for the client is written, or will not be. */
+static void destroy_first(struct amqp_member *member)
+{
+    struct amqp_command *command = STAILQ_FIRST(&member->down);
+    STAILQ_REMOVE_HEAD(&member->down, entry);
+    amqp_brake_unqueued(member, command);
+    amqp_command_destroy(command);
+}
+
 static void drop_down(struct amqp_member *member)
 {
-    amqp_command_queue_clear(&member->down);
-    member->down_cost = 0;
+    while (!STAILQ_EMPTY(&member->down))
+        destroy_first(member);
 }
 
 void amqp_member_deinit(struct amqp_member *member)
@@ -49,6 +58,7 @@ static void tell_end(struct amqp_member *member, uint64_t now)
 /* The client is told as soon as what waits for it has been written (amqp_member_write). */
 static void leave_hub(struct amqp_member *member)
 {
+    amqp_brake_leave(member);
     TAILQ_REMOVE(&member->hub->members, member, entry);
     member->hub = NULL;
     member->state = AMQP_MEMBER_OVER;
@@ -119,6 +129,14 @@ void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e,
         member->end = *e;
         begin_end(member, now);
     }
+}
+
+void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e)
+{
+    drop_down(member);
+    member->end = *e;
+    member->end_ms = member->hub->now;
+    member->ops->on_wake(member);
 }
 
 void amqp_member_gone(struct amqp_member *member, uint64_t now)
@@ -294,7 +312,7 @@ bool amqp_member_wants_input(struct amqp_member *member)
     if (member->state != AMQP_MEMBER_JOINED)
         return true; /* only the end is read, or the handshake */
     return member->up.cost + member->held_cost < member->hub->config->member_up_max &&
-           amqp_hub_lets_read(member->hub, member, member->partial_cost > 0);
+           amqp_brake_lets_ask(member) && amqp_hub_lets_read(member->hub, member, member->partial_cost > 0);
 }
 
 void amqp_member_account_held(struct amqp_member *member, size_t before, size_t after)
@@ -306,27 +324,34 @@ void amqp_member_account_held(struct amqp_member *member, size_t before, size_t 
 
 /* --- to the client --- */
 
-void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)
+static bool listens(const struct amqp_member *member)
+{
+    return member->front.state == AMQP_FRONT_RUNNING || member->front.state == AMQP_FRONT_WINDING_UP;
+}
+
+static void out_of_memory(struct amqp_member *member)
 {
     struct amqp_exception e;
-    if (member->front.state != AMQP_FRONT_RUNNING && member->front.state != AMQP_FRONT_WINDING_UP) {
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
+    if (member->state == AMQP_MEMBER_JOINED)
+        amqp_member_doom(member, &e);
+    else
+        member->end_ms = member->hub->now;
+}
+
+void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)
+{
+    if (!listens(member) || amqp_member_is_doomed(member)) {
         amqp_command_destroy(command);
         return;
     }
-    if (command != NULL) {
-        command->channel = channel;
-        STAILQ_INSERT_TAIL(&member->down, command, entry);
-        member->down_cost += amqp_command_cost(command);
-    }
-    if (command != NULL && member->down_cost <= member->hub->config->member_down_max) {
-        member->ops->on_wake(member);
+    if (command == NULL) {
+        out_of_memory(member);
         return;
     }
-    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
-                       command == NULL ? "out of memory" : "the client does not read");
-    if (member->state == AMQP_MEMBER_JOINED)
-        member->end = e;
-    member->end_ms = member->hub->now; /* the lanes are in use: amqp_member_tick does the rest */
+    command->channel = channel;
+    STAILQ_INSERT_TAIL(&member->down, command, entry);
+    amqp_brake_queued(member, command);
     member->ops->on_wake(member);
 }
 
@@ -338,16 +363,9 @@ static size_t write_commands(struct amqp_member *member, uint8_t *buf, size_t si
         used += amqp_command_write(command, member->front.frame_max, buf + used, size - used);
         if (!amqp_command_written(command))
             break;
-        STAILQ_REMOVE_HEAD(&member->down, entry);
-        member->down_cost -= amqp_command_cost(command);
-        amqp_command_destroy(command);
+        destroy_first(member);
     }
     return used;
-}
-
-static bool listens(const struct amqp_member *member)
-{
-    return member->front.state == AMQP_FRONT_RUNNING || member->front.state == AMQP_FRONT_WINDING_UP;
 }
 
 size_t amqp_member_write(struct amqp_member *member, uint8_t *buf, size_t size, uint64_t now)

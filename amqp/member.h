@@ -14,6 +14,7 @@
  * client is gone.
  */
 
+#include "amqp/brake.h"
 #include "amqp/front.h"
 #include "amqp/hub.h"
 #include "amqp/lane.h"
@@ -48,10 +49,10 @@ struct amqp_member {
     struct amqp_lane *lanes;        /* hash by the client's number */
     struct amqp_flow up;            /* to the broker */
     struct amqp_command_queue down; /* to the client */
-    size_t down_cost;
-    size_t held_cost;          /* commands held back in lanes */
-    size_t partial_cost;       /* incomplete commands in lanes */
-    unsigned slots;            /* that are not free yet */
+    struct amqp_load load;          /* what is held for the client */
+    size_t held_cost;               /* commands held back in lanes */
+    size_t partial_cost;            /* incomplete commands in lanes */
+    unsigned slots;                 /* that are not free yet */
     struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
     uint64_t end_ms;           /* ENDING: when it is told at the latest */
 };
@@ -68,7 +69,8 @@ void amqp_member_feed(struct amqp_member *member, const uint8_t *data, size_t le
 /* In answer to on_open: it works on this hub, which is running. The client is told Open-Ok. */
 void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, uint64_t now);
 
-/* Whether bytes should be read from the client: it is not ahead of the broker, and memory is not short. */
+/* Whether bytes should be read from the client: it is not ahead of the broker, takes its answers, and memory
+ * is not short. */
 bool amqp_member_wants_input(struct amqp_member *member);
 
 /* Moves bytes for the client to buf[0, size), size >= AMQP_HUB_WRITE_MIN. Returns how many. */
@@ -88,8 +90,20 @@ bool amqp_member_is_over(const struct amqp_member *member);
 
 /* --- between the member, its lanes and its hub --- */
 
-/* Queues a command for the client, on a channel of its. Takes it over. */
+/* Queues a command for the client, on a channel of its. Takes it over. NULL: there was no memory to make it.
+ */
 void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command);
+
+/*
+ * Its end can't wait, but it is in use: what is in line for it is dropped now, the rest happens in
+ * amqp_member_tick, which is due at once. In JOINED only.
+ */
+void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e);
+
+static inline bool amqp_member_is_doomed(const struct amqp_member *member)
+{
+    return member->state == AMQP_MEMBER_JOINED && member->end.code != AMQP_CODE_NONE;
+}
 
 /* A slot of its is free again. */
 void amqp_member_slot_freed(struct amqp_member *member);

@@ -57,6 +57,61 @@ void frames_publish(struct frames *f, uint16_t channel, const char *key, const v
     frames_content(f, channel, &properties, body, len, 4096 - AMQP_FRAME_OVERHEAD);
 }
 
+void frames_open(struct frames *f, uint16_t channel)
+{
+    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
+    frames_method(f, channel, AMQP_CHANNEL_OPEN_METHOD, &open);
+}
+
+void frames_close(struct frames *f, uint16_t channel)
+{
+    amqp_channel_close_t close = {.reply_code = 200};
+    frames_method(f, channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
+}
+
+void frames_consume(struct frames *f, uint16_t channel, const char *queue, const char *tag, bool no_ack)
+{
+    amqp_basic_consume_t consume = {
+        .queue = amqp_cstring_bytes(queue), .consumer_tag = amqp_cstring_bytes(tag), .no_ack = no_ack};
+    frames_method(f, channel, AMQP_BASIC_CONSUME_METHOD, &consume);
+}
+
+void frames_cancel(struct frames *f, uint16_t channel, const char *tag)
+{
+    amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(tag)};
+    frames_method(f, channel, AMQP_BASIC_CANCEL_METHOD, &cancel);
+}
+
+void frames_qos(struct frames *f, uint16_t channel, uint16_t prefetch, bool global)
+{
+    amqp_basic_qos_t qos = {.prefetch_count = prefetch, .global = global};
+    frames_method(f, channel, AMQP_BASIC_QOS_METHOD, &qos);
+}
+
+void frames_get(struct frames *f, uint16_t channel, const char *queue, bool no_ack)
+{
+    amqp_basic_get_t get = {.queue = amqp_cstring_bytes(queue), .no_ack = no_ack};
+    frames_method(f, channel, AMQP_BASIC_GET_METHOD, &get);
+}
+
+void frames_ack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple)
+{
+    amqp_basic_ack_t ack = {.delivery_tag = tag, .multiple = multiple};
+    frames_method(f, channel, AMQP_BASIC_ACK_METHOD, &ack);
+}
+
+void frames_nack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple)
+{
+    amqp_basic_nack_t nack = {.delivery_tag = tag, .multiple = multiple, .requeue = 1};
+    frames_method(f, channel, AMQP_BASIC_NACK_METHOD, &nack);
+}
+
+void frames_plain(struct frames *f, uint16_t channel, uint32_t method)
+{
+    amqp_basic_recover_t recover = {.requeue = 1};
+    frames_method(f, channel, method, &recover);
+}
+
 amqp_table_t frames_table(amqp_table_entry_t *entry, const char *key, uint8_t kind)
 {
     entry->key = amqp_cstring_bytes(key);

@@ -25,6 +25,19 @@ void frames_content(struct frames *f, uint16_t channel, const amqp_basic_propert
 /* basic.publish to the default exchange with its content. */
 void frames_publish(struct frames *f, uint16_t channel, const char *key, const void *body, size_t len);
 
+/* What clients say. */
+void frames_open(struct frames *f, uint16_t channel);
+void frames_close(struct frames *f, uint16_t channel);
+void frames_consume(struct frames *f, uint16_t channel, const char *queue, const char *tag, bool no_ack);
+void frames_cancel(struct frames *f, uint16_t channel, const char *tag);
+void frames_qos(struct frames *f, uint16_t channel, uint16_t prefetch, bool global);
+void frames_get(struct frames *f, uint16_t channel, const char *queue, bool no_ack);
+void frames_ack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple);
+void frames_nack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple);
+
+/* A method without arguments, or with the one bit of basic.recover set. */
+void frames_plain(struct frames *f, uint16_t channel, uint32_t method);
+
 /* A table of one entry. */
 amqp_table_t frames_table(amqp_table_entry_t *entry, const char *key, uint8_t kind);
 

@@ -38,21 +38,22 @@ void model_broker_init(struct model_broker *model)
     amqp_front_init(&model->front, &front_ops, &config, 0);
     STAILQ_INIT(&model->answers);
     STAILQ_INIT(&model->out);
+    LIST_INIT(&model->queues);
+    for (int i = 0; i < MODEL_CHANNELS; i++)
+        TAILQ_INIT(&model->channels[i].deliveries.unacked);
 }
 
 void model_broker_deinit(struct model_broker *model)
 {
-    for (int i = 0; i < MODEL_CHANNELS; i++) {
-        amqp_tags_clear(&model->channels[i].tags);
+    model_queues_clear(model);
+    for (int i = 0; i < MODEL_CHANNELS; i++)
         amqp_assembler_reset(&model->channels[i].assembler);
-    }
     amqp_command_queue_clear(&model->answers);
     amqp_command_queue_clear(&model->out);
     amqp_front_deinit(&model->front);
 }
 
-static void kill_connection(struct model_broker *model, enum amqp_code code, uint32_t method,
-                            const char *text)
+void model_kill(struct model_broker *model, enum amqp_code code, uint32_t method, const char *text)
 {
     if (model->killed.code == AMQP_CODE_NONE)
         amqp_exception_set(&model->killed, AMQP_SCOPE_CONNECTION, code, method, "%s", text);
@@ -60,8 +61,8 @@ static void kill_connection(struct model_broker *model, enum amqp_code code, uin
 
 /* --- answers --- */
 
-static struct amqp_command *answer(struct model_broker *model, uint16_t channel, uint32_t method,
-                                   void *decoded)
+struct amqp_command *model_answer(struct model_broker *model, uint16_t channel, uint32_t method,
+                                  void *decoded)
 {
     struct amqp_command *command = amqp_command_make(method, decoded);
     if (command == NULL)
@@ -79,26 +80,19 @@ static void answer_plainly(struct model_broker *model, uint16_t channel, uint32_
         amqp_basic_get_empty_t get_empty;
         uint8_t zeros[256];
     } nothing = {.zeros = {0}};
-    answer(model, channel, method, &nothing);
+    model_answer(model, channel, method, &nothing);
 }
 
-static void refuse_channel(struct model_broker *model, uint16_t number, const char *text)
+void model_refuse_channel(struct model_broker *model, uint16_t number, uint16_t code, uint32_t method,
+                          const char *text)
 {
-    amqp_channel_close_t close = {.reply_code = AMQP_NOT_FOUND, .reply_text = amqp_cstring_bytes(text)};
+    amqp_channel_close_t close = {.reply_code = code,
+                                  .reply_text = amqp_cstring_bytes(text),
+                                  .class_id = amqp_method_class(method),
+                                  .method_id = (uint16_t)(method & 0xFFFF)};
     model->channels[number].state = MODEL_CLOSING;
-    amqp_tags_clear(&model->channels[number].tags);
-    answer(model, number, AMQP_CHANNEL_CLOSE_METHOD, &close);
-}
-
-static void deliver(struct model_broker *model, uint16_t number, const struct amqp_command *publish)
-{
-    struct model_channel *channel = &model->channels[number];
-    amqp_basic_deliver_t deliver = {.consumer_tag = amqp_cstring_bytes(channel->consumer),
-                                    .delivery_tag = ++channel->deliveries};
-    struct amqp_command *command = answer(model, number, AMQP_BASIC_DELIVER_METHOD, &deliver);
-    if (amqp_command_set_header(command, publish->header, publish->header_len) < 0 ||
-        amqp_command_add_body(command, publish->body, publish->body_len) < 0)
-        abort();
+    model_leave_queues(model, number);
+    model_answer(model, number, AMQP_CHANNEL_CLOSE_METHOD, &close);
 }
 
 /* What changes when an answer goes out. */
@@ -109,7 +103,7 @@ static void note_answer(struct model_broker *model, const struct amqp_command *c
     if (command->spec->id == AMQP_TX_COMMIT_OK_METHOD)
         channel->is_committing = false;
     else if (command->spec->id == AMQP_BASIC_CONSUME_OK_METHOD && channel->state == MODEL_OPEN)
-        amqp_tags_set(&channel->tags, amqp_take_short_string(&c), AMQP_TAG_LIVE);
+        model_consume_ok_gone(model, command->channel, amqp_take_short_string(&c));
 }
 
 unsigned model_broker_answer(struct model_broker *model, unsigned n)
@@ -127,44 +121,27 @@ unsigned model_broker_answer(struct model_broker *model, unsigned n)
 
 /* --- commands --- */
 
-static void handle_consume(struct model_broker *model, uint16_t number, const amqp_basic_consume_t *consume)
+/* The fields that matter of basic.ack, reject and nack lie alike: the tag, then bits. */
+static void handle_settle(struct model_broker *model, uint16_t number, const struct amqp_command *command)
 {
-    struct model_channel *channel = &model->channels[number];
-    amqp_basic_consume_ok_t ok = {.consumer_tag = consume->consumer_tag};
-    if (consume->consumer_tag.len == 0)
-        ok.consumer_tag = amqp_cstring_bytes("amq.ctag-made-up");
-    const struct amqp_span tag = amqp_span_of(ok.consumer_tag);
-    if (consume->consumer_tag.len > 0 && amqp_tags_find(&channel->tags, tag) != AMQP_TAG_UNKNOWN) {
-        kill_connection(model, AMQP_CODE_NOT_ALLOWED, AMQP_BASIC_CONSUME_METHOD, "tag used again");
-        return;
-    }
-    amqp_tags_set(&channel->tags, tag, consume->nowait ? AMQP_TAG_LIVE : AMQP_TAG_ASKED);
-    memcpy(channel->consumer, tag.data, tag.len);
-    channel->consumer[tag.len] = '\0';
-    if (!consume->nowait)
-        answer(model, number, AMQP_BASIC_CONSUME_OK_METHOD, &ok);
-}
-
-static void handle_cancel(struct model_broker *model, uint16_t number, const amqp_basic_cancel_t *cancel)
-{
-    struct model_channel *channel = &model->channels[number];
-    const struct amqp_span tag = amqp_span_of(cancel->consumer_tag);
-    amqp_basic_cancel_ok_t ok = {.consumer_tag = cancel->consumer_tag};
-    if (amqp_tags_find(&channel->tags, tag) == AMQP_TAG_ASKED)
-        kill_connection(model, AMQP_CODE_INTERNAL_ERROR, AMQP_BASIC_CANCEL_METHOD,
-                        "cancel before consume-ok");
-    amqp_tags_remove(&channel->tags, tag);
-    if (!cancel->nowait)
-        answer(model, number, AMQP_BASIC_CANCEL_OK_METHOD, &ok);
+    struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
+    const uint64_t tag = amqp_take_u64(&c);
+    const uint8_t bits = amqp_take_u8(&c);
+    const uint32_t method = command->spec->id;
+    if (method == AMQP_BASIC_REJECT_METHOD)
+        model_settle(model, number, method, tag, false, bits & 1);
+    else
+        model_settle(model, number, method, tag, bits & 1, method == AMQP_BASIC_NACK_METHOD && (bits & 2));
 }
 
 static void handle_declare(struct model_broker *model, uint16_t number, const amqp_queue_declare_t *declare)
 {
     amqp_queue_declare_ok_t ok = {.queue = declare->queue};
     if (declare->passive && declare->queue.len >= 7 && memcmp(declare->queue.bytes, "missing", 7) == 0)
-        refuse_channel(model, number, "NOT_FOUND - no queue");
+        model_refuse_channel(model, number, AMQP_NOT_FOUND, AMQP_QUEUE_DECLARE_METHOD,
+                             "NOT_FOUND - no queue");
     else if (!declare->nowait)
-        answer(model, number, AMQP_QUEUE_DECLARE_OK_METHOD, &ok);
+        model_answer(model, number, AMQP_QUEUE_DECLARE_OK_METHOD, &ok);
 }
 
 static void handle_publish(struct model_broker *model, uint16_t number, const struct amqp_command *command)
@@ -175,8 +152,7 @@ static void handle_publish(struct model_broker *model, uint16_t number, const st
         model->in_a_row = model->run;
     model->published++;
     model->published_bytes += command->body_len;
-    if (model->channels[number].tags.table != NULL)
-        deliver(model, number, command);
+    model_publish(model, command);
 }
 
 static void handle_open(struct model_broker *model, uint16_t number, const struct amqp_command *command,
@@ -185,30 +161,42 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
     struct model_channel *channel = &model->channels[number];
     switch (command->spec->id) {
     case AMQP_CHANNEL_OPEN_METHOD:
-        kill_connection(model, AMQP_CODE_CHANNEL_ERROR, command->spec->id, "second open");
+        model_kill(model, AMQP_CODE_CHANNEL_ERROR, command->spec->id, "second open");
         break;
     case AMQP_CHANNEL_CLOSE_OK_METHOD:
     case AMQP_CHANNEL_FLOW_OK_METHOD:
     case AMQP_BASIC_CANCEL_OK_METHOD:
-        kill_connection(model, AMQP_CODE_COMMAND_INVALID, command->spec->id, "unimplemented method");
+        model_kill(model, AMQP_CODE_COMMAND_INVALID, command->spec->id, "unimplemented method");
         break;
     case AMQP_CHANNEL_CLOSE_METHOD:
         channel->state = MODEL_CLOSED;
         channel->is_committing = false;
-        amqp_tags_clear(&channel->tags);
+        model_leave_queues(model, number);
         answer_plainly(model, number, AMQP_CHANNEL_CLOSE_OK_METHOD);
         break;
     case AMQP_TX_COMMIT_METHOD:
         channel->is_committing = true;
         answer_plainly(model, number, AMQP_TX_COMMIT_OK_METHOD);
         break;
-    case AMQP_BASIC_CONSUME_METHOD: handle_consume(model, number, decoded); break;
-    case AMQP_BASIC_CANCEL_METHOD: handle_cancel(model, number, decoded); break;
+    case AMQP_BASIC_CONSUME_METHOD: model_consume(model, number, decoded); break;
+    case AMQP_BASIC_CANCEL_METHOD: model_cancel(model, number, decoded); break;
     case AMQP_QUEUE_DECLARE_METHOD: handle_declare(model, number, decoded); break;
     case AMQP_BASIC_PUBLISH_METHOD: handle_publish(model, number, command); break;
-    case AMQP_BASIC_GET_METHOD: answer_plainly(model, number, AMQP_BASIC_GET_EMPTY_METHOD); break;
+    case AMQP_BASIC_GET_METHOD: model_get(model, number, decoded); break;
+    case AMQP_BASIC_ACK_METHOD:
+    case AMQP_BASIC_NACK_METHOD:
+    case AMQP_BASIC_REJECT_METHOD: handle_settle(model, number, command); break;
+    case AMQP_BASIC_RECOVER_METHOD:
+        model_recover(model, number);
+        answer_plainly(model, number, AMQP_BASIC_RECOVER_OK_METHOD);
+        model_push(model);
+        break;
+    case AMQP_BASIC_RECOVER_ASYNC_METHOD:
+        model_recover(model, number);
+        model_push(model);
+        break;
     case AMQP_TX_SELECT_METHOD: answer_plainly(model, number, AMQP_TX_SELECT_OK_METHOD); break;
-    case AMQP_BASIC_QOS_METHOD: answer_plainly(model, number, AMQP_BASIC_QOS_OK_METHOD); break;
+    case AMQP_BASIC_QOS_METHOD: model_qos(model, number, decoded); break;
     default: break;
     }
 }
@@ -224,7 +212,7 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
     if (decoded == NULL)
         abort();
     if (channel->state == MODEL_CLOSED && method != AMQP_CHANNEL_OPEN_METHOD) {
-        kill_connection(model, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
+        model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
     } else if (channel->state == MODEL_CLOSED) {
         channel->state = MODEL_OPEN;
         model->opened++;
@@ -235,11 +223,11 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
         else if (method == AMQP_CHANNEL_CLOSE_METHOD)
             answer_plainly(model, number, AMQP_CHANNEL_CLOSE_OK_METHOD);
         else if (method == AMQP_CHANNEL_OPEN_METHOD)
-            kill_connection(model, AMQP_CODE_CHANNEL_ERROR, method, "second open");
+            model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "second open");
     } else if (channel->is_committing && method != AMQP_CHANNEL_CLOSE_METHOD) {
-        kill_connection(model, AMQP_CODE_CHANNEL_ERROR, method, "in the middle of tx.commit");
+        model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "in the middle of tx.commit");
     } else if (!amqp_rules_check(&rules, command, decoded, &e)) {
-        kill_connection(model, e.code, method, e.text);
+        model_kill(model, e.code, method, e.text);
     } else {
         handle_open(model, number, command, decoded);
     }
@@ -267,7 +255,7 @@ static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, u
     struct amqp_exception e;
     (void)now;
     if (frame->channel >= MODEL_CHANNELS) {
-        kill_connection(model, AMQP_CODE_NOT_ALLOWED, 0, "channel over channel_max");
+        model_kill(model, AMQP_CODE_NOT_ALLOWED, 0, "channel over channel_max");
         return;
     }
     switch (
@@ -277,7 +265,7 @@ static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, u
         handle(model, frame->channel, command);
         amqp_command_destroy(command);
         break;
-    case AMQP_ASSEMBLER_REFUSED: kill_connection(model, e.code, e.method, e.text); break;
+    case AMQP_ASSEMBLER_REFUSED: model_kill(model, e.code, e.method, e.text); break;
     default: abort();
     }
 }
@@ -294,7 +282,7 @@ void model_broker_feed(struct model_broker *model, const uint8_t *data, size_t l
 {
     amqp_front_feed(&model->front, data, len, 0);
     if (model->front.end.code != AMQP_CODE_NONE && model->front.end.code != AMQP_CODE_CONNECTION_FORCED)
-        kill_connection(model, model->front.end.code, model->front.end.method, model->front.end.text);
+        model_kill(model, model->front.end.code, model->front.end.method, model->front.end.text);
 }
 
 size_t model_broker_write(struct model_broker *model, uint8_t *buf, size_t size)
@@ -314,7 +302,7 @@ size_t model_broker_write(struct model_broker *model, uint8_t *buf, size_t size)
 void model_broker_close_channel(struct model_broker *model, uint16_t channel)
 {
     if (channel < MODEL_CHANNELS && model->channels[channel].state == MODEL_OPEN)
-        refuse_channel(model, channel, "NOT_FOUND - it went away");
+        model_refuse_channel(model, channel, AMQP_NOT_FOUND, 0, "NOT_FOUND - it went away");
 }
 
 void model_broker_close(struct model_broker *model, const char *text)
@@ -322,14 +310,6 @@ void model_broker_close(struct model_broker *model, const char *text)
     struct amqp_exception e;
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", text);
     amqp_front_close(&model->front, &e, 0);
-}
-
-void model_broker_cancel(struct model_broker *model, uint16_t channel)
-{
-    struct model_channel *c = &model->channels[channel];
-    amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(c->consumer)};
-    amqp_tags_remove(&c->tags, amqp_span_of(cancel.consumer_tag));
-    answer(model, channel, AMQP_BASIC_CANCEL_METHOD, &cancel);
 }
 
 unsigned model_broker_open_channels(const struct model_broker *model)

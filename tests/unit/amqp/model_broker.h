@@ -7,13 +7,13 @@
  * transactions as RabbitMQ does, and notes the first thing that RabbitMQ would have closed the connection
  * for. Answers wait until they are let go, so that a test can put anything in between.
  *
- * queue.declare of a name beginning with "missing", passive, is a 404 on its channel. What is published on a
- * channel with a consumer is delivered there.
+ * queue.declare of a name beginning with "missing", passive, is a 404 on its channel. Queues are those of
+ * model_queues.h.
  */
 
 #include "amqp/assembler.h"
 #include "amqp/front.h"
-#include "amqp/tags.h"
+#include "tests/unit/amqp/model_queues.h"
 #include <amqp.h>
 
 #define MODEL_CHANNELS 64
@@ -23,10 +23,8 @@ enum model_state { MODEL_CLOSED, MODEL_OPEN, MODEL_CLOSING };
 struct model_channel {
     enum model_state state;
     bool is_committing;
-    char consumer[256]; /* the last one's tag */
-    struct amqp_tags tags;
     struct amqp_assembler assembler;
-    uint64_t deliveries;
+    struct model_deliveries deliveries;
 };
 
 struct model_broker {
@@ -36,6 +34,9 @@ struct model_broker {
     struct amqp_command_queue out;
     struct amqp_exception killed; /* code 0: it lives */
     unsigned opened;              /* channels opened in all */
+    LIST_HEAD(, model_queue) queues;
+    char deleted[256]; /* the queue that is not made anew */
+    unsigned made_up;  /* consumer tags */
     unsigned published;
     size_t published_bytes;
     unsigned in_a_row; /* publishes on one channel without another's frame between, at most */
@@ -55,9 +56,19 @@ unsigned model_broker_answer(struct model_broker *model, unsigned n);
 void model_broker_close_channel(struct model_broker *model, uint16_t channel);
 void model_broker_close(struct model_broker *model, const char *text);
 
-/* It cancels the last consumer of a channel. */
-void model_broker_cancel(struct model_broker *model, uint16_t channel);
-
 unsigned model_broker_open_channels(const struct model_broker *model);
+
+/* --- for model_queues --- */
+
+/* Notes what RabbitMQ closes the connection for. */
+void model_kill(struct model_broker *model, enum amqp_code code, uint32_t method, const char *text);
+
+/* Puts an answer in line; content may be added to it. */
+struct amqp_command *model_answer(struct model_broker *model, uint16_t channel, uint32_t method,
+                                  void *decoded);
+
+/* Closes a channel for an error of its own. */
+void model_refuse_channel(struct model_broker *model, uint16_t channel, uint16_t code, uint32_t method,
+                          const char *text);
 
 #endif

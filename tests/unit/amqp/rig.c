@@ -101,7 +101,7 @@ void rig_deinit(struct rig *rig)
         rig_pump(rig);
     }
     REQUIRE(rig->is_down && rig->broker.killed.code == AMQP_CODE_NONE);
-    REQUIRE(amqp_hub_cost(&rig->hub) == 0);
+    REQUIRE(amqp_hub_cost(&rig->hub) == 0 && rig->hub.held == 0);
     for (int i = 0; i < RIG_CLIENTS; i++) {
         amqp_member_gone(&rig->clients[i].member, rig->now);
         REQUIRE(amqp_member_is_over(&rig->clients[i].member));

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amqp/brake.h"
+#include "amqp/member.h"
+#include <amqp.h>
+
+enum { PREFETCH = 250, PREFETCH_WIDE = 2000, MIB = 1 << 20 };
+
+static size_t or_else(size_t configured, size_t otherwise)
+{
+    return configured != 0 ? configured : otherwise;
+}
+
+struct amqp_limits amqp_limits_of(const struct amqp_hub_config *config)
+{
+    const size_t hard = or_else(config->member_down_max, 64 * (size_t)MIB);
+    struct amqp_limits limits = {
+        .hard = hard,
+        .soft = or_else(config->member_down_soft, hard / 8),
+        .all = or_else(config->down_max, 16 * hard),
+        .replies = or_else(config->member_replies_max, hard / 8),
+        .prefetch = (uint16_t)or_else(config->prefetch, PREFETCH),
+        .prefetch_wide = (uint16_t)or_else(config->prefetch_wide, PREFETCH_WIDE),
+    };
+    if (limits.prefetch_wide < limits.prefetch)
+        limits.prefetch_wide = limits.prefetch;
+    return limits;
+}
+
+/* --- who pays --- */
+
+static struct amqp_member *biggest_of(const struct amqp_hub *hub)
+{
+    struct amqp_member *biggest = NULL;
+    struct amqp_member *member;
+    TAILQ_FOREACH (member, &hub->members, entry) {
+        if (member->state != AMQP_MEMBER_JOINED || amqp_member_is_doomed(member))
+            continue;
+        if (biggest == NULL || amqp_load_held(&member->load) > amqp_load_held(&biggest->load))
+            biggest = member;
+    }
+    return biggest;
+}
+
+static bool is_over_hard(const struct amqp_member *member)
+{
+    const struct amqp_command *first = STAILQ_FIRST(&member->down);
+    const size_t exempt = first != NULL ? amqp_command_cost(first) : 0;
+    return amqp_load_held(&member->load) - exempt > member->hub->limits.hard;
+}
+
+static void doom(struct amqp_member *member, const char *why)
+{
+    struct amqp_exception e;
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
+                       "the client does not read: %zu bytes are held for it, %s",
+                       amqp_load_held(&member->load), why);
+    amqp_member_doom(member, &e);
+}
+
+static void judge(struct amqp_member *member)
+{
+    struct amqp_hub *hub = member->hub;
+    if (member->state == AMQP_MEMBER_JOINED && !amqp_member_is_doomed(member) && is_over_hard(member))
+        doom(member, "more than one may have");
+    if (hub->held <= hub->limits.all)
+        return;
+    struct amqp_member *biggest = biggest_of(hub);
+    if (biggest != NULL)
+        doom(biggest, "the most of all while memory is short");
+}
+
+/* --- accounting --- */
+
+static void account(struct amqp_member *member, size_t before, size_t after)
+{
+    if (member->hub != NULL)
+        member->hub->held = member->hub->held - before + after;
+}
+
+static bool is_reply(const struct amqp_command *command)
+{
+    return command->spec->id != AMQP_BASIC_DELIVER_METHOD;
+}
+
+void amqp_brake_queued(struct amqp_member *member, const struct amqp_command *command)
+{
+    const size_t cost = amqp_command_cost(command);
+    member->load.waiting += cost;
+    if (is_reply(command))
+        member->load.replies += cost;
+    account(member, 0, cost);
+    if (member->hub != NULL)
+        judge(member);
+}
+
+void amqp_brake_unqueued(struct amqp_member *member, const struct amqp_command *command)
+{
+    const size_t cost = amqp_command_cost(command);
+    member->load.waiting -= cost;
+    if (is_reply(command))
+        member->load.replies -= cost;
+    account(member, cost, 0);
+}
+
+void amqp_brake_kept(struct amqp_member *member, size_t before, size_t after)
+{
+    member->load.kept = member->load.kept - before + after;
+    account(member, before, after);
+    if (member->hub != NULL && after > before)
+        judge(member);
+}
+
+void amqp_brake_leave(struct amqp_member *member)
+{
+    account(member, amqp_load_held(&member->load), 0);
+}
+
+bool amqp_brake_lets_ask(const struct amqp_member *member)
+{
+    return member->load.replies < member->hub->limits.replies;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Clients that do not read, or not as fast as the broker sends: what is held for them is bounded. */
+
+#include "tests/unit/amqp/rig.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rig rig;
+static struct frames f;
+static char body[50000];
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    f.len = 0;
+    for (unsigned client = 0; client < 3; client++) {
+        rig_join(&rig, client, AMQP_CAN_CANCEL_NOTIFY);
+        frames_open(&f, 1);
+        rig_say(&rig, client, &f);
+        rig_pump(&rig);
+        rig.clients[client].events = 0;
+    }
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_deinit(&rig);
+    return 0;
+}
+
+static void say(unsigned client)
+{
+    rig_say(&rig, client, &f);
+    rig_pump(&rig);
+}
+
+static void consume(unsigned client, const char *queue)
+{
+    frames_consume(&f, 1, queue, "tag", false);
+    say(client);
+}
+
+static void publish(const char *queue, size_t len)
+{
+    frames_publish(&f, 1, queue, body, len);
+    say(2);
+}
+
+static void declare(unsigned times)
+{
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes("q")};
+    for (unsigned i = 0; i < times; i++)
+        frames_method(&f, 1, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
+/* The client has been closed with 320, its messages are in the queue again, and others are not affected. */
+static void assert_closed(unsigned client, const char *why)
+{
+    rig.clients[client].is_deaf = false;
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, client)->method, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, client)->code, AMQP_CODE_CONNECTION_FORCED);
+    assert_non_null(strstr(rig.clients[client].text, "CONNECTION_FORCED - the client does not read: "));
+    assert_non_null(strstr(rig.clients[client].text, why));
+    rig.clients[1 - client].events = 0;
+    declare(1);
+    say(1 - client);
+    assert_int_equal(rig_last(&rig, 1 - client)->method, AMQP_QUEUE_DECLARE_OK_METHOD);
+}
+
+/* --- bounds --- */
+
+static void test_more_than_one_may_have(void **state)
+{
+    (void)state;
+    rig.hub.limits.hard = 110000;
+    consume(0, "q");
+    rig.clients[0].is_deaf = true;
+    for (int i = 0; i < 3; i++)
+        publish("q", sizeof(body)); /* the first does not count */
+    assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_JOINED);
+    assert_int_equal(amqp_member_deadline(&rig.clients[0].member), 60000 / 2); /* heartbeats */
+    publish("q", sizeof(body));
+    assert_int_equal(amqp_member_deadline(&rig.clients[0].member), 0);
+    assert_closed(0, "more than one may have");
+    assert_int_equal(model_queue_depth(&rig.broker, "q"), 4);
+}
+
+static void test_one_message_of_any_size(void **state)
+{
+    (void)state;
+    rig.hub.limits.hard = 100;
+    consume(0, "q");
+    publish("q", sizeof(body));
+    assert_int_equal(rig.clients[0].body_bytes, sizeof(body));
+}
+
+static void test_the_biggest_holder_pays(void **state)
+{
+    (void)state;
+    rig.hub.limits.all = 4 * sizeof(body);
+    consume(0, "a");
+    consume(1, "b");
+    rig.clients[0].is_deaf = true;
+    rig.clients[1].is_deaf = true;
+    publish("a", sizeof(body));
+    publish("b", sizeof(body));
+    publish("b", sizeof(body));
+    assert_false(amqp_member_is_doomed(&rig.clients[1].member));
+    publish("a", 10000);
+    publish("a", sizeof(body)); /* over the limit: a has most now */
+    assert_true(amqp_member_is_doomed(&rig.clients[0].member));
+    assert_false(amqp_member_is_doomed(&rig.clients[1].member));
+    rig.clients[1].is_deaf = false;
+    assert_closed(0, "the most of all");
+    assert_int_equal(rig.clients[1].body_bytes, 2 * sizeof(body));
+}
+
+/* --- replies --- */
+
+static void test_who_does_not_take_answers_can_not_ask(void **state)
+{
+    struct amqp_member *member = &rig.clients[0].member;
+    (void)state;
+    rig.hub.limits.replies = 10000;
+    rig.clients[0].is_deaf = true;
+    for (int i = 0; i < 10000 && amqp_member_wants_input(member); i++) {
+        declare(1);
+        say(0);
+    }
+    assert_false(amqp_member_wants_input(member));
+    assert_true(member->load.replies < 11000);
+    assert_true(amqp_member_wants_input(&rig.clients[1].member));
+    rig.clients[0].is_deaf = false;
+    rig_pump(&rig);
+    assert_true(amqp_member_wants_input(member));
+    assert_int_equal(member->load.replies, 0);
+}
+
+/* A client that writes before it reads must get everything out, whatever is delivered to it meanwhile. */
+static void test_deliveries_do_not_keep_a_client_from_speaking(void **state)
+{
+    (void)state;
+    rig.hub.limits.replies = 10000;
+    consume(0, "q");
+    rig.clients[0].is_deaf = true;
+    publish("q", sizeof(body));
+    assert_true(amqp_member_wants_input(&rig.clients[0].member));
+}
+
+/* --- basic.get --- */
+
+static void test_one_get_at_a_time(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        publish("q", 10);
+    for (int i = 0; i < 4; i++)
+        frames_get(&f, 1, "q", true);
+    declare(1);
+    rig_say(&rig, 0, &f);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(model_queue_depth(&rig.broker, "q"), 2);
+    rig_pump(&rig);
+    const struct rig_event *event = rig.clients[0].event;
+    assert_int_equal(rig.clients[0].events, 5);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(event[i].method, AMQP_BASIC_GET_OK_METHOD);
+    assert_int_equal(event[3].method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_int_equal(event[4].method, AMQP_QUEUE_DECLARE_OK_METHOD); /* what came behind waited too */
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_more_than_one_may_have),
+        TEST(test_one_message_of_any_size),
+        TEST(test_the_biggest_holder_pays),
+        TEST(test_who_does_not_take_answers_can_not_ask),
+        TEST(test_deliveries_do_not_keep_a_client_from_speaking),
+        TEST(test_one_get_at_a_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

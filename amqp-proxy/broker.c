@@ -2,20 +2,8 @@
 #include "amqp-proxy/broker.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int add_node(struct broker_service *service, const struct net_address *address)
-{
-    struct net_address *nodes = realloc(service->nodes, (service->count + 1) * sizeof(*nodes));
-
-    if (nodes == NULL)
-        return -ENOMEM;
-    service->nodes = nodes;
-    nodes[service->count++] = *address;
-    return 0;
-}
 
 static struct broker_service *add_service(struct broker_set *set, const char *name, size_t name_len)
 {
@@ -45,7 +33,7 @@ static int add(struct broker_set *set, const char *name, size_t name_len, const 
 
     if (service == NULL)
         service = add_service(set, name, name_len);
-    return service != NULL ? add_node(service, address) : -ENOMEM;
+    return service != NULL ? node_set_add(&service->nodes, address) : -ENOMEM;
 }
 
 int broker_set_init(struct broker_set *set, const struct amqp_config *config)
@@ -74,49 +62,7 @@ int broker_set_init(struct broker_set *set, const struct amqp_config *config)
 void broker_set_deinit(struct broker_set *set)
 {
     for (size_t i = 0; i < set->count; i++)
-        free(set->services[i].nodes);
+        node_set_deinit(&set->services[i].nodes);
     free(set->services);
     *set = (struct broker_set){0};
-}
-
-/* ── Dialling ── */
-
-static void on_dialed(void *ctx, int fd, const char *text);
-
-static int dial_node(struct broker_dial *dial)
-{
-    return net_dial(&dial->dialer, dial->loop, &dial->service->nodes[dial->node], dial->timeout_ms, on_dialed,
-                    dial);
-}
-
-static void on_dialed(void *ctx, int fd, const char *text)
-{
-    struct broker_dial *dial = ctx;
-    size_t used = strlen(dial->failure);
-
-    dial->dialer = NULL;
-    if (fd >= 0) {
-        dial->dialed(dial, fd, text);
-        return;
-    }
-    snprintf(dial->failure + used, sizeof(dial->failure) - used, "%s%s", used > 0 ? "; " : "", text);
-    dial->node = (dial->node + 1) % dial->service->count;
-    if (++dial->tried == dial->service->count || dial_node(dial) < 0)
-        dial->dialed(dial, fd, dial->failure);
-}
-
-int broker_dial_start(struct broker_dial *dial, uv_loop_t *loop, struct broker_service *service,
-                      uint64_t timeout_ms, void (*dialed)(struct broker_dial *dial, int fd, const char *text))
-{
-    *dial = (struct broker_dial){
-        .loop = loop, .service = service, .timeout_ms = timeout_ms, .node = service->next, .dialed = dialed};
-    service->next = (service->next + 1) % service->count;
-    return dial_node(dial);
-}
-
-void broker_dial_cancel(struct broker_dial *dial)
-{
-    if (dial->dialer != NULL)
-        net_dial_cancel(dial->dialer);
-    dial->dialer = NULL;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp-proxy/links.h"
 
-#include "amqp-proxy/far_session.h"
 #include "mux/uv/link.h"
 
 #include <errno.h>
@@ -48,7 +47,7 @@ static void on_open(struct mux_link *link, uint32_t number, const struct mux_ope
     struct host_link *host = link_of(link);
 
     (void)now;
-    far_session_open(host->proxy, link, number, open, host->object);
+    far_open(&host->proxy->sessions, link, number, open, host->object, NULL);
 }
 
 static void on_down(struct mux_uv_link *link, enum mux_code code, const char *reason)

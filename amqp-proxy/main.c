@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp-proxy/amqp_proxy.h"
-#include "amqp-proxy/far_session.h"
+#include "amqp-proxy/amqp_session.h"
 #include "amqp-proxy/links.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-/* An acknowledgement waits so long for company. */
-#define ACK_DELAY_MS 20u
-
 void amqp_proxy_maybe_done(struct amqp_proxy *proxy)
 {
-    if (proxy->draining && TAILQ_EMPTY(&proxy->sessions))
+    if (proxy->sessions.draining && TAILQ_EMPTY(&proxy->sessions.sessions))
         service_done(&proxy->service);
 }
 
@@ -21,9 +17,9 @@ static void on_drain(void *ctx)
 {
     struct amqp_proxy *proxy = ctx;
 
-    proxy->draining = true;
+    proxy->sessions.draining = true;
     links_stop(proxy);
-    far_sessions_drain(proxy);
+    amqp_sessions_drain(proxy);
     amqp_proxy_maybe_done(proxy);
 }
 
@@ -33,23 +29,27 @@ static void on_end(void *ctx)
 
     links_stop(proxy);
     links_close(proxy);
-    far_sessions_close(proxy);
-    totals_log(&proxy->totals);
-    totals_close(&proxy->totals);
+    amqp_sessions_close(proxy);
+    far_set_close(&proxy->sessions);
     mux_uv_loop_close(&proxy->mux_loop);
 }
 
 static const struct service_hooks hooks = {.drain = on_drain, .end = on_end};
 
-static const struct total counts[COUNT_END + 1] = {
-    [COUNT_SESSIONS] = {.name = "sessions"},
-    [COUNT_REFUSED] = {.name = "refused"},
-    [COUNT_DETACHES] = {.name = "detaches"},
-    [COUNT_RESUMES] = {.name = "resumes"},
-    [COUNT_RESUMES_REFUSED] = {.name = "resumes_refused"},
-    [COUNT_REPLAYED_BYTES] = {.name = "replayed_bytes"},
-    [COUNT_EXPIRED] = {.name = "expired"},
-};
+static void prepare_sessions(struct amqp_proxy *proxy)
+{
+    const struct amqp_config *config = &proxy->config;
+    const struct far_config far = {
+        .session = {.window_bytes = (uint32_t)config->window_bytes,
+                    .ack_delay_ms = FAR_ACK_DELAY_MS,
+                    .detach_timeout_ms = (uint32_t)config->detach_timeout_ms},
+        .detached_memory_bytes = config->detached_memory_bytes,
+        .totals_interval_ms = config->totals_interval_ms,
+        .max_sessions = config->max_sessions,
+    };
+
+    far_set_init(&proxy->sessions, &proxy->loop, &far, &amqp_session_far_ops);
+}
 
 static int prepare(struct amqp_proxy *proxy)
 {
@@ -59,11 +59,7 @@ static int prepare(struct amqp_proxy *proxy)
 
     TAILQ_INIT(&proxy->listeners);
     TAILQ_INIT(&proxy->links);
-    TAILQ_INIT(&proxy->sessions);
-    mux_registry_init(&proxy->registry);
-    detached_init(&proxy->detached, config->detached_memory_bytes);
-    memcpy(proxy->counts, counts, sizeof(counts));
-    totals_init(&proxy->totals, &proxy->loop, proxy->counts, config->totals_interval_ms);
+    prepare_sessions(proxy);
     if (rc < 0) {
         log_error(NULL, "cannot start", LOG_ERROR("error", rc));
         return rc;
@@ -82,11 +78,6 @@ static int prepare(struct amqp_proxy *proxy)
         .hello_timeout_ms = (uint32_t)config->handshake_timeout_ms,
         .ping_interval_ms = (uint32_t)config->ping_interval_ms,
         .ping_timeout_ms = (uint32_t)config->ping_timeout_ms,
-    };
-    proxy->session_config = (struct mux_session_config){
-        .window_bytes = (uint32_t)config->window_bytes,
-        .ack_delay_ms = ACK_DELAY_MS,
-        .detach_timeout_ms = (uint32_t)config->detach_timeout_ms,
     };
     return 0;
 }
@@ -108,7 +99,7 @@ int main(int argc, char **argv)
         service_fail(&proxy.service);
     code = service_run(&proxy.service);
     mux_uv_loop_deinit(&proxy.mux_loop);
-    mux_registry_deinit(&proxy.registry);
+    far_set_deinit(&proxy.sessions);
     broker_set_deinit(&proxy.brokers);
     uv_loop_close(&proxy.loop);
     config_free(&amqp_program, &proxy.config);

@@ -3,8 +3,8 @@
  * The memory of sessions that have lost their transport, within one budget for all. While attached a session
  * is bounded by its window; a mass detach (a hypervisor that dies) must not add up to all of them.
  */
-#ifndef AMQP_PROXY_DETACHED_H
-#define AMQP_PROXY_DETACHED_H
+#ifndef SERVICE_DETACHED_H
+#define SERVICE_DETACHED_H
 
 #include <stdbool.h>
 #include <stddef.h>

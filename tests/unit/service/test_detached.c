@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The budget of memory for detached sessions. */
-#include "amqp-proxy/detached.h"
+#include "service/detached.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

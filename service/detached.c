@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "amqp-proxy/detached.h"
+#include "service/detached.h"
 
 void detached_init(struct detached_set *set, size_t budget_bytes)
 {

@@ -202,6 +202,13 @@ static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, stru
     }
 }
 
+static void on_login(struct amqp_back *back)
+{
+    struct amqp_hub *hub = hub_of(back);
+    if (hub->ops->on_login != NULL)
+        hub->ops->on_login(hub);
+}
+
 static void on_running(struct amqp_back *back)
 {
     struct amqp_hub *hub = hub_of(back);
@@ -248,6 +255,7 @@ static void on_down(struct amqp_back *back, const struct amqp_exception *e)
 }
 
 static const struct amqp_back_ops back_ops = {
+    .on_login = on_login,
     .on_running = on_running,
     .on_frame = on_frame,
     .on_blocked = on_blocked,
@@ -301,6 +309,12 @@ size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t 
     if (amqp_hub_cost(hub) < before)
         wake_all(hub);
     return used;
+}
+
+void amqp_hub_open(struct amqp_hub *hub, struct amqp_span vhost, uint64_t now)
+{
+    hub->now = now;
+    amqp_back_open(&hub->back, vhost, now);
 }
 
 void amqp_hub_close(struct amqp_hub *hub, const char *reason, uint64_t now)

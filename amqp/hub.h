@@ -22,6 +22,10 @@
 struct amqp_hub;
 
 struct amqp_hub_ops {
+    /* The broker accepts user and password. Without a vhost in the settings, amqp_hub_open goes on. NULL:
+     * don't care. */
+    void (*on_login)(struct amqp_hub *hub);
+
     void (*on_running)(struct amqp_hub *hub); /* members may join */
 
     /* It is over, as on_down of amqp/back.h; all members have been told, and none is left. */
@@ -84,6 +88,9 @@ size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t 
 
 #define AMQP_HUB_FRAME_MAX 131072u
 #define AMQP_HUB_WRITE_MIN (AMQP_HUB_FRAME_MAX + AMQP_FRAME_OVERHEAD)
+
+/* After on_login: to this vhost, which is copied. */
+void amqp_hub_open(struct amqp_hub *hub, struct amqp_span vhost, uint64_t now);
 
 /* Ends it in order; members are closed with 320 and this reason first. */
 void amqp_hub_close(struct amqp_hub *hub, const char *reason, uint64_t now);

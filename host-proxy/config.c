@@ -2,19 +2,12 @@
 #include "host-proxy/config.h"
 
 #include "mux/frame.h"
-#include "service/net.h"
 #include "vmci/transport.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-static const char tunnel_scheme[] = "tunnel://";
-
-const char *host_upstream_address(const char *upstream)
-{
-    return upstream + strlen(tunnel_scheme);
-}
 
 static int check_guests(const char *value, char *why, size_t why_size)
 {
@@ -26,23 +19,33 @@ static int check_guests(const char *value, char *why, size_t why_size)
 
 static int check_upstream(const char *value, char *why, size_t why_size)
 {
-    if (strncmp(value, tunnel_scheme, strlen(tunnel_scheme)) != 0) {
-        snprintf(why, why_size, "\"%s\" is not an upstream: tunnel://HOST:PORT is expected", value);
-        return -EINVAL;
-    }
-    return net_address_check(host_upstream_address(value), why, why_size);
+    struct upstream_url url;
+    int rc = upstream_url_parse(&url, value, why, why_size);
+
+    if (rc == 0)
+        upstream_url_deinit(&url);
+    return rc;
 }
 
 static const struct config_choice host_on_stop_choices[] = {
     {"handover", HOST_ON_STOP_HANDOVER}, {"close", HOST_ON_STOP_CLOSE}, {NULL, 0}};
+static const struct config_choice identity_choices[] = {
+    {"client", HOST_IDENTITY_CLIENT}, {"fixed", HOST_IDENTITY_FIXED}, {NULL, 0}};
+static const struct config_choice connections_choices[] = {{"1", HOST_CONNECTIONS_ONE},
+                                                           {"per-guest", HOST_CONNECTIONS_PER_GUEST},
+                                                           {"split", HOST_CONNECTIONS_SPLIT},
+                                                           {NULL, 0}};
 
 static const struct config_setting settings[] = {
     CONFIG_LIST(struct host_config, guests, .name = "guests", .initial = "vsock:any:5672",
                 .metavar = "ENDPOINT", .check = check_guests,
                 .help = "where guests connect: vsock:any:PORT, embedded:PORT or hybrid:GLOB:PORT"),
-    CONFIG_STRING(struct host_config, upstream, .name = "upstream", .required = true,
-                  .metavar = "tunnel://HOST:PORT", .check = check_upstream,
-                  .help = "the AMQP proxy that all sessions go to"),
+    CONFIG_STRING(struct host_config, upstream, .name = "upstream", .required = true, .metavar = "URL",
+                  .check = check_upstream,
+                  .help = "where all sessions go: tunnel://HOST:PORT, an AMQP proxy; or direct mode, "
+                          "amqp://[USER[:PASSWORD]@]HOST[:PORT][,HOST...][/VHOST], the nodes of a broker"),
+    CONFIG_STRING(struct host_config, password_file, .name = "password-file", .metavar = "FILE",
+                  .help = "direct mode: the upstream's password is the first line of this file"),
     CONFIG_STRING(struct host_config, fabric, .name = "fabric", .metavar = "DIR",
                   .help = "embedded: the fabric's folder (otherwise $VMCI_FABRIC, or amqp-vsock/fabric in "
                           "the runtime folder)"),
@@ -63,12 +66,54 @@ static const struct config_setting settings[] = {
     CONFIG_ENUM(struct host_config, on_stop, .name = "on-stop", .initial = "handover",
                 .choices = host_on_stop_choices,
                 .help = "what SIGTERM means for sessions: handover leaves them to resume through this host "
-                        "proxy's successor, "
-                        "close ends them"),
+                        "proxy's successor, close ends them; direct mode always ends them"),
     CONFIG_DURATION(struct host_config, ping_interval_ms, .name = "ping-interval", .initial = "5s",
                     .min = 100, .max = 3600000, .help = "how often an idle link is checked"),
     CONFIG_DURATION(struct host_config, ping_timeout_ms, .name = "ping-timeout", .initial = "5s", .min = 100,
                     .max = 3600000, .help = "how long a check may remain without an answer"),
+    CONFIG_ENUM(struct host_config, identity, .name = "identity", .initial = "client",
+                .choices = identity_choices,
+                .help = "direct mode: client logs in with each client's own user and password; fixed with "
+                        "those of the upstream for all, whatever they say"),
+    CONFIG_ENUM(struct host_config, connections, .name = "connections", .initial = "1",
+                .choices = connections_choices,
+                .help = "direct mode: 1 connection for all who log in alike, or one per-guest"),
+    CONFIG_LIST(struct host_config, exchange_types, .name = "exchange-type", .metavar = "TYPE",
+                .help = "direct mode: an exchange type of a plugin that guests may declare"),
+    CONFIG_UNSIGNED(struct host_config, channels_per_session, .name = "channels-per-session",
+                    .initial = "2047", .min = 1, .max = 65535,
+                    .help = "direct mode: channels that one client may have open"),
+    CONFIG_SIZE(struct host_config, body_max_bytes, .name = "body-max", .initial = "128M", .min = 1,
+                .help = "direct mode: size of a message that a client may publish"),
+    CONFIG_SIZE(struct host_config, publish_memory_bytes, .name = "publish-memory", .initial = "256M",
+                .min = 1u << 20,
+                .help = "direct mode: most that waits for one broker connection to take it; past that "
+                        "clients are not read"),
+    CONFIG_SIZE(struct host_config, session_publish_memory_bytes, .name = "session-publish-memory",
+                .initial = "4M", .min = 1u << 16, .help = "direct mode: likewise of one client"),
+    CONFIG_SIZE(struct host_config, session_delivery_memory_bytes, .name = "session-delivery-memory",
+                .initial = "64M", .min = 1u << 20,
+                .help = "direct mode: most that waits for one client to read it; past that its connection "
+                        "is closed"),
+    CONFIG_DURATION(struct host_config, heartbeat_ms, .name = "heartbeat", .initial = "60s", .min = 1000,
+                    .max = 65535000, .help = "direct mode: AMQP heartbeats, with clients and the broker"),
+    CONFIG_DURATION(struct host_config, broker_timeout_ms, .name = "broker-timeout", .initial = "5s",
+                    .min = 100, .max = 600000,
+                    .help = "direct mode: how long one node may take to accept a connection"),
+    CONFIG_DURATION(struct host_config, broker_wait_ms, .name = "broker-wait", .initial = "10s", .min = 100,
+                    .max = 600000,
+                    .help = "direct mode: how long a client that logs in waits for a node to be reachable"),
+    CONFIG_DURATION(struct host_config, detach_timeout_ms, .name = "detach-timeout", .initial = "60s",
+                    .min = 100, .max = 86400000,
+                    .help = "direct mode: how long a session whose guest stream broke waits to be resumed"),
+    CONFIG_SIZE(struct host_config, detached_memory_bytes, .name = "detached-memory", .initial = "256M",
+                .min = 0,
+                .help = "direct mode: most that all detached sessions together may hold; beyond it the "
+                        "longest detached end"),
+    CONFIG_DURATION(struct host_config, totals_interval_ms, .name = "totals-interval", .initial = "60s",
+                    .max = 86400000,
+                    .help = "direct mode: how often the counters are logged, when they changed; 0: only at "
+                            "the end"),
     SERVICE_SETTINGS(struct host_config, service),
     CONFIG_END,
 };
@@ -85,10 +130,106 @@ static const struct config_section sections[] = {
     {.name = NULL},
 };
 
+/* ── The whole ── */
+
+/* The first line, without its end; NULL: errno says why. */
+static char *read_password(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char *line = NULL;
+    size_t size = 0;
+
+    if (file == NULL)
+        return NULL;
+    if (getline(&line, &size, file) < 0) {
+        free(line);
+        line = strdup("");
+    }
+    if (line != NULL)
+        line[strcspn(line, "\r\n")] = '\0';
+    fclose(file);
+    return line;
+}
+
+/* What a fixed identity needs. 0, or -EINVAL and why. */
+static int complete_login(const struct host_config *config, struct upstream_url *url, char *why,
+                          size_t why_size)
+{
+    if (config->password_file != NULL && url->password != NULL) {
+        snprintf(why, why_size, "there is a password in the upstream and a password-file");
+        return -EINVAL;
+    }
+    if (config->password_file != NULL) {
+        url->password = read_password(config->password_file);
+        if (url->password == NULL) {
+            snprintf(why, why_size, "can't read the password from %s: %s", config->password_file,
+                     strerror(errno));
+            return -EINVAL;
+        }
+    }
+    if (url->user != NULL && url->password != NULL && url->password[0] != '\0')
+        return 0;
+    snprintf(why, why_size,
+             "identity = fixed needs a user in the upstream, and a password there or in a "
+             "password-file");
+    return -EINVAL;
+}
+
+int host_upstream(const struct host_config *config, struct upstream_url *url, char *why, size_t why_size)
+{
+    int rc = upstream_url_parse(url, config->upstream, why, why_size);
+
+    if (rc < 0 || url->kind == UPSTREAM_TUNNEL)
+        return rc;
+    rc = -EINVAL;
+    if (url->kind == UPSTREAM_AMQPS)
+        snprintf(why, why_size, "amqps:// is not available in this version");
+    else if (config->identity == HOST_IDENTITY_FIXED)
+        rc = complete_login(config, url, why, why_size);
+    else if (url->user != NULL || url->vhost != NULL || config->password_file != NULL)
+        snprintf(why, why_size,
+                 "with identity = client each client brings its user, password and vhost: the upstream has "
+                 "none of them, unless identity = fixed");
+    else
+        rc = 0;
+    if (rc < 0)
+        upstream_url_deinit(url);
+    return rc;
+}
+
+/* Direct mode puts whole frames into a session. */
+#define DIRECT_WINDOW_MIN (256u << 10)
+
+static void check_direct(const struct host_config *config, struct config_load *load)
+{
+    if (config->connections == HOST_CONNECTIONS_SPLIT)
+        config_fault(load, "connections",
+                     "split is not available: a channel does not say when it is opened whether it will "
+                     "publish or consume, and one that does both needs one connection for its order");
+    if (config->window_bytes < DIRECT_WINDOW_MIN)
+        config_fault(load, "window", "direct mode needs 256k or more");
+}
+
+static void check(const void *loaded, struct config_load *load)
+{
+    const struct host_config *config = loaded;
+    struct upstream_url url;
+    char why[256];
+
+    if (host_upstream(config, &url, why, sizeof(why)) < 0) {
+        config_fault(load, "upstream", "%s", why);
+        return;
+    }
+    if (url.kind != UPSTREAM_TUNNEL)
+        check_direct(config, load);
+    upstream_url_deinit(&url);
+}
+
 const struct config_program host_program = {
     .name = "host-proxy",
     .summary = "Accepts the guests of a hypervisor over vsock and takes all their sessions over one link to "
-               "the AMQP proxy.",
+               "the AMQP proxy, or over one AMQP connection to the broker itself.",
     .settings = settings,
     .sections = sections,
+    .check = check,
 };

@@ -3,6 +3,7 @@
 #ifndef HOST_PROXY_CONFIG_H
 #define HOST_PROXY_CONFIG_H
 
+#include "host-proxy/upstream_url.h"
 #include "service/config.h"
 #include "service/daemon.h"
 
@@ -14,10 +15,17 @@ struct host_vm_config {
 
 enum host_on_stop { HOST_ON_STOP_HANDOVER, HOST_ON_STOP_CLOSE };
 
+/* Direct mode: as whom host-proxy works at the broker. */
+enum host_identity { HOST_IDENTITY_CLIENT, HOST_IDENTITY_FIXED };
+
+/* Direct mode: who shares a connection. */
+enum host_connections { HOST_CONNECTIONS_ONE, HOST_CONNECTIONS_PER_GUEST, HOST_CONNECTIONS_SPLIT };
+
 struct host_config {
     struct service_settings service;
     struct config_list guests;
     char *upstream;
+    char *password_file;
     char *fabric;
     char *name;
     size_t window_bytes;
@@ -28,13 +36,30 @@ struct host_config {
     int on_stop; /* enum host_on_stop */
     uint64_t ping_interval_ms;
     uint64_t ping_timeout_ms;
+    int identity;    /* enum host_identity */
+    int connections; /* enum host_connections */
+    struct config_list exchange_types;
+    unsigned channels_per_session;
+    size_t body_max_bytes;
+    size_t publish_memory_bytes;
+    size_t session_publish_memory_bytes;
+    size_t session_delivery_memory_bytes;
+    uint64_t heartbeat_ms;
+    uint64_t broker_timeout_ms;
+    uint64_t broker_wait_ms;
+    uint64_t detach_timeout_ms;
+    size_t detached_memory_bytes;
+    uint64_t totals_interval_ms;
     struct host_vm_config *vms;
     size_t vms_count;
 };
 
 extern const struct config_program host_program;
 
-/* The HOST:PORT of an upstream that the settings' check has passed. */
-const char *host_upstream_address(const char *upstream);
+/*
+ * The upstream of settings that were checked, with the password from its file if there is one. 0, or negative
+ * with what is wrong in `why`. The caller deinits the URL.
+ */
+int host_upstream(const struct host_config *config, struct upstream_url *url, char *why, size_t why_size);
 
 #endif

@@ -16,24 +16,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Streams open now, by guest. */
-struct guest_count {
-    uint32_t cid;
-    unsigned streams;
-    UT_hash_handle hh;
-};
-
 struct relayed;
 
 struct guest {
     struct mux_uv_link link;
     TAILQ_ENTRY(guest) entry;
     struct host *host;
-    struct guest_count *count;
-    struct relayed *relayed; /* NULL: no session yet, or no more */
+    struct guest_entry *known; /* who it is, and what it has */
+    struct relayed *relayed;   /* tunnel mode; NULL: no session yet, or no more */
+    bool has_session;          /* direct mode: likewise */
     uint32_t cid;
     char vm_name[256];
-    char object[128]; /* for log lines */
 };
 
 /* A session on its way through. It outlives its guest stream while its last frame waits for the link. */
@@ -51,34 +44,6 @@ static struct guest *guest_of(struct mux_link *link)
 static struct relayed *relayed_of(struct mux_relay *relay)
 {
     return (struct relayed *)((char *)relay - offsetof(struct relayed, relay));
-}
-
-/* ── Who it is ── */
-
-static struct guest_count *count_up(struct host *host, uint32_t cid)
-{
-    struct guest_count *count;
-
-    HASH_FIND(hh, host->counts, &cid, sizeof(cid), count);
-    if (count == NULL) {
-        count = calloc(1, sizeof(*count));
-        if (count == NULL)
-            return NULL;
-        count->cid = cid;
-        HASH_ADD(hh, host->counts, cid, sizeof(cid), count);
-    }
-    count->streams++;
-    host->streams++;
-    return count;
-}
-
-static void count_down(struct host *host, struct guest_count *count)
-{
-    host->streams--;
-    if (--count->streams > 0)
-        return;
-    HASH_DEL(host->counts, count);
-    free(count);
 }
 
 /* ── The relay ── */
@@ -133,8 +98,8 @@ static void refuse(struct guest *guest, uint32_t number, enum mux_code code, con
     struct host *host = guest->host;
     uint64_t suppressed;
 
-    if (log_limit_pass(&host->refusals, uv_now(&host->loop), &suppressed))
-        log_info(guest->object, "session refused", LOG_STR("code", mux_code_name(code)),
+    if (log_limit_pass(&guest->known->refusals, uv_now(&host->loop), &suppressed))
+        log_info(guest->known->name, "session refused", LOG_STR("code", mux_code_name(code)),
                  LOG_STR("reason", reason), LOG_SUPPRESSED(suppressed));
     mux_link_refuse(&guest->link.link, number, code, reason);
     mux_uv_link_linger(&guest->link);
@@ -146,10 +111,10 @@ static enum mux_code over_limit(const struct guest *guest, const struct mux_open
 {
     const struct host_config *config = &guest->host->config;
 
-    if (guest->count->streams > config->max_sessions_per_guest)
+    if (guest->known->streams > config->max_sessions_per_guest)
         snprintf(reason, size, "this guest has %u sessions already, its limit",
                  config->max_sessions_per_guest);
-    else if (guest->host->streams > config->max_sessions)
+    else if (guest->host->guest_table.streams > config->max_sessions)
         snprintf(reason, size, "this host has %u sessions already, its limit", config->max_sessions);
     else
         return MUX_OK;
@@ -167,43 +132,72 @@ static void set_attributes(const struct guest *guest, struct mux_attributes *att
     attributes->has_cid = guest->cid != VMCI_CID_ANY;
 }
 
-static void on_open(struct mux_link *link, uint32_t number, const struct mux_open *open, uint64_t now)
+/* Take the session on to the link. MUX_OK, or why not. */
+static enum mux_code relay(struct guest *guest, uint32_t number, const struct mux_open *open,
+                           struct mux_link *upstream)
 {
-    struct guest *guest = guest_of(link);
     struct host *host = guest->host;
-    struct mux_link *upstream = tunnel_link(&host->tunnel);
     struct mux_text service = open->attributes.service.len > 0 ? open->attributes.service : mux_text("amqp");
-    struct mux_open onward = *open;
-    struct relayed *relayed;
-    char reason[128];
-    enum mux_code code = over_limit(guest, open, reason, sizeof(reason));
-    int rc;
+    struct relayed *relayed = calloc(1, sizeof(*relayed));
+    int rc = relayed != NULL ? mux_relay_init(&relayed->relay, &relay_ops, &guest->link.link, number,
+                                              upstream, open, (uint32_t)host->config.window_bytes)
+                             : -MUX_NO_MEMORY;
 
-    (void)now;
-    if (code != MUX_OK || host->draining || upstream == NULL) {
-        refuse(guest, number, code != MUX_OK ? code : MUX_TRY_LATER,
-               code != MUX_OK   ? reason
-               : host->draining ? "host-proxy is shutting down"
-                                : host->tunnel.failure);
-        return;
-    }
-    set_attributes(guest, &onward.attributes);
-    relayed = calloc(1, sizeof(*relayed));
-    rc = relayed != NULL ? mux_relay_init(&relayed->relay, &relay_ops, link, number, upstream, &onward,
-                                          (uint32_t)host->config.window_bytes)
-                         : -MUX_NO_MEMORY;
     if (rc < 0) {
         free(relayed);
-        refuse(guest, number, (enum mux_code) - rc, mux_code_text((unsigned)-rc));
-        return;
+        return (enum mux_code) - rc;
     }
     relayed->guest = guest;
     guest->relayed = relayed;
-    snprintf(relayed->object, sizeof(relayed->object), "%s session=%02x%02x%02x%02x", guest->object,
+    snprintf(relayed->object, sizeof(relayed->object), "%s session=%02x%02x%02x%02x", guest->known->name,
              open->token[0], open->token[1], open->token[2], open->token[3]);
     log_info(relayed->object, open->resume ? "session resumes" : "session opens",
              LOG_UINT("attempt", open->attempt), LOG_TEXT("service", service.data, service.len),
              LOG_TEXT("client", open->attributes.client_address.data, open->attributes.client_address.len));
+    return MUX_OK;
+}
+
+static void open_tunnel(struct guest *guest, uint32_t number, const struct mux_open *open)
+{
+    struct host *host = guest->host;
+    struct mux_link *upstream = tunnel_link(&host->tunnel);
+    enum mux_code code;
+
+    if (upstream == NULL) {
+        refuse(guest, number, MUX_TRY_LATER, host->tunnel.failure);
+        return;
+    }
+    code = relay(guest, number, open, upstream);
+    if (code != MUX_OK)
+        refuse(guest, number, code, mux_code_text(code));
+}
+
+static void open_direct(struct guest *guest, uint32_t number, const struct mux_open *open)
+{
+    guest->has_session =
+        direct_open(&guest->host->direct, guest, &guest->link.link, guest->known, number, open);
+    if (!guest->has_session)
+        mux_uv_link_linger(&guest->link);
+}
+
+static void on_open(struct mux_link *link, uint32_t number, const struct mux_open *open, uint64_t now)
+{
+    struct guest *guest = guest_of(link);
+    struct host *host = guest->host;
+    struct mux_open onward = *open;
+    char reason[128];
+    enum mux_code code = over_limit(guest, open, reason, sizeof(reason));
+
+    (void)now;
+    set_attributes(guest, &onward.attributes);
+    if (code != MUX_OK)
+        refuse(guest, number, code, reason);
+    else if (host->draining)
+        refuse(guest, number, MUX_TRY_LATER, "host-proxy is shutting down");
+    else if (host_is_direct(host))
+        open_direct(guest, number, &onward);
+    else
+        open_tunnel(guest, number, &onward);
 }
 
 static size_t want(struct mux_uv_link *link)
@@ -220,8 +214,8 @@ static void on_down(struct mux_uv_link *link, enum mux_code code, const char *re
     struct host *host = guest->host;
     uint64_t suppressed;
 
-    if (code != MUX_OK && log_limit_pass(&host->refusals, uv_now(&host->loop), &suppressed))
-        log_warning(guest->object, "stream closed", LOG_STR("code", mux_code_name(code)),
+    if (code != MUX_OK && log_limit_pass(&guest->known->refusals, uv_now(&host->loop), &suppressed))
+        log_warning(guest->known->name, "stream closed", LOG_STR("code", mux_code_name(code)),
                     LOG_STR("reason", reason), LOG_SUPPRESSED(suppressed));
 }
 
@@ -233,7 +227,7 @@ static void on_closed(struct mux_uv_link *link)
     if (guest->relayed != NULL)
         guest->relayed->guest = NULL;
     TAILQ_REMOVE(&host->guests, guest, entry);
-    count_down(host, guest->count);
+    guest_table_remove_stream(&host->guest_table, guest->known);
     free(guest);
     host_maybe_done(host);
 }
@@ -245,39 +239,55 @@ static const struct mux_uv_link_ops guest_ops = {
     .on_closed = on_closed,
 };
 
+/* What a guest goes by in log lines. */
+static const char *name_of(const struct vmci_peer *peer, char name[GUEST_NAME_MAX])
+{
+    if (peer->cid == VMCI_CID_ANY)
+        snprintf(name, GUEST_NAME_MAX, "vm=%.100s", peer->name);
+    else
+        snprintf(name, GUEST_NAME_MAX, "guest=%u", peer->cid);
+    return name;
+}
+
 void guest_open(struct host *host, int fd, const struct vmci_peer *peer)
 {
-    struct guest *guest = calloc(1, sizeof(*guest));
-    struct guest_count *count = count_up(host, peer->cid);
+    char name[GUEST_NAME_MAX];
+    struct guest_entry *known = guest_table_add_stream(&host->guest_table, name_of(peer, name));
+    struct guest *guest = known != NULL ? calloc(1, sizeof(*guest)) : NULL;
 
-    if (guest == NULL || count == NULL) {
+    if (guest == NULL) {
         log_error(NULL, "out of memory");
         close(fd);
         goto failed;
     }
     guest->host = host;
-    guest->count = count;
+    guest->known = known;
     guest->cid = peer->cid;
     snprintf(guest->vm_name, sizeof(guest->vm_name), "%s", peer->name);
-    if (peer->cid == VMCI_CID_ANY)
-        snprintf(guest->object, sizeof(guest->object), "vm=%.100s", peer->name);
-    else
-        snprintf(guest->object, sizeof(guest->object), "guest=%u", peer->cid);
     if (mux_uv_link_open(&guest->link, &host->mux_loop, fd, &host->guest_link_config, &guest_ops) < 0)
         goto failed;
     TAILQ_INSERT_TAIL(&host->guests, guest, entry);
     return;
 failed:
     free(guest);
-    if (count != NULL)
-        count_down(host, count);
+    if (known != NULL)
+        guest_table_remove_stream(&host->guest_table, known);
+}
+
+void guest_session_left(struct guest *guest, bool peer_waits)
+{
+    guest->has_session = false;
+    if (peer_waits)
+        mux_uv_link_finish(&guest->link);
+    else
+        mux_uv_link_linger(&guest->link);
 }
 
 void guest_end_session(struct guest *guest, enum mux_code code, const char *reason)
 {
     if (guest->relayed != NULL)
         mux_relay_reset(&guest->relayed->relay, code, reason);
-    else
+    else if (!guest->has_session)
         mux_uv_link_close(&guest->link, code, reason);
 }
 

@@ -9,7 +9,10 @@
 /* A guest connected; the descriptor is taken over. */
 void guest_open(struct host *host, int fd, const struct vmci_peer *peer);
 
-/* End the session, telling both edges. */
+/* Direct mode: the session is not on this stream any more. `peer_waits`: for the stream to be closed. */
+void guest_session_left(struct guest *guest, bool peer_waits);
+
+/* Tunnel mode: end the session, telling both edges. A stream without a session is closed in either mode. */
 void guest_end_session(struct guest *guest, enum mux_code code, const char *reason);
 
 /* Close the stream: the session is resumed elsewhere, or later. */

@@ -4,6 +4,8 @@
 #define HOST_PROXY_HOST_H
 
 #include "host-proxy/config.h"
+#include "host-proxy/direct.h"
+#include "host-proxy/guest_table.h"
 #include "host-proxy/tunnel.h"
 #include "mux/link.h"
 #include "mux/uv/loop.h"
@@ -13,7 +15,6 @@
 
 struct guest;
 struct guest_listener;
-struct guest_count;
 
 TAILQ_HEAD(guest_list, guest);
 TAILQ_HEAD(guest_listener_list, guest_listener);
@@ -24,15 +25,19 @@ struct host {
     uv_loop_t loop;
     struct mux_uv_loop mux_loop;
     struct mux_link_config guest_link_config;
-    struct tunnel tunnel;
+    struct tunnel tunnel; /* one of these two is in use */
+    struct direct direct;
     struct guest_listener_list listeners;
-    struct guest_list guests;   /* streams, and relays that outlive theirs */
-    struct guest_count *counts; /* streams by CID */
-    unsigned streams;
+    struct guest_list guests; /* streams, and relays that outlive theirs */
+    struct guest_table guest_table;
     bool draining;
-    struct log_limit refusals; /* a hostile guest must not fill the log */
     char name[64];
 };
+
+static inline bool host_is_direct(const struct host *host)
+{
+    return host->direct.host != NULL;
+}
 
 /* Called when something is gone: during a drain the daemon ends with the last of it. */
 void host_maybe_done(struct host *host);

@@ -9,16 +9,27 @@
 
 void host_maybe_done(struct host *host)
 {
-    if (host->draining && TAILQ_EMPTY(&host->guests))
+    if (host->draining && TAILQ_EMPTY(&host->guests) &&
+        (!host_is_direct(host) || direct_is_empty(&host->direct)))
         service_done(&host->service);
 }
 
-/* Leave no stream open: sessions resume through our successor. */
+/* Leave no stream open: in tunnel mode sessions resume through our successor. */
 static void hand_over(struct host *host)
 {
     for (struct guest *guest = TAILQ_FIRST(&host->guests); guest != NULL; guest = guest_next(guest))
         guest_close(guest, "host-proxy is shutting down");
-    tunnel_close(&host->tunnel);
+    if (!host_is_direct(host))
+        tunnel_close(&host->tunnel);
+}
+
+/* End the sessions, telling both edges. */
+static void end_sessions(struct host *host)
+{
+    for (struct guest *guest = TAILQ_FIRST(&host->guests); guest != NULL; guest = guest_next(guest))
+        guest_end_session(guest, MUX_SHUTTING_DOWN, "host-proxy is shutting down");
+    if (host_is_direct(host))
+        direct_drain(&host->direct);
 }
 
 static void on_drain(void *ctx)
@@ -27,12 +38,10 @@ static void on_drain(void *ctx)
 
     host->draining = true;
     guests_stop(host);
-    if (host->config.on_stop == HOST_ON_STOP_HANDOVER) {
+    if (host->config.on_stop == HOST_ON_STOP_HANDOVER && !host_is_direct(host))
         hand_over(host);
-    } else {
-        for (struct guest *guest = TAILQ_FIRST(&host->guests); guest != NULL; guest = guest_next(guest))
-            guest_end_session(guest, MUX_SHUTTING_DOWN, "host-proxy is shutting down");
-    }
+    else
+        end_sessions(host);
     host_maybe_done(host);
 }
 
@@ -41,20 +50,38 @@ static void on_end(void *ctx)
     struct host *host = ctx;
 
     guests_stop(host);
+    if (host_is_direct(host))
+        direct_close(&host->direct);
     hand_over(host);
     mux_uv_loop_close(&host->mux_loop);
 }
 
 static const struct service_hooks hooks = {.drain = on_drain, .end = on_end};
 
-static void prepare(struct host *host)
+static int open_upstream(struct host *host)
+{
+    struct upstream_url url;
+    char why[256];
+
+    if (host_upstream(&host->config, &url, why, sizeof(why)) < 0) {
+        log_error(NULL, "cannot start", LOG_STR("reason", why));
+        return -1;
+    }
+    if (url.kind != UPSTREAM_TUNNEL)
+        return direct_init(&host->direct, host, &url);
+    tunnel_open(&host->tunnel, host, &url.nodes.nodes[0]);
+    upstream_url_deinit(&url);
+    return 0;
+}
+
+static int prepare(struct host *host)
 {
     const struct host_config *config = &host->config;
     uint64_t instance;
 
     TAILQ_INIT(&host->listeners);
     TAILQ_INIT(&host->guests);
-    host->refusals = (struct log_limit){.burst = 500, .interval_ms = 10000};
+    guest_table_init(&host->guest_table);
     if (config->name != NULL)
         snprintf(host->name, sizeof(host->name), "%s", config->name);
     else if (gethostname(host->name, sizeof(host->name) - 1) < 0)
@@ -70,7 +97,7 @@ static void prepare(struct host *host)
         .open_timeout_ms = (uint32_t)config->handshake_timeout_ms,
         .max_sessions = 1,
     };
-    tunnel_open(&host->tunnel, host);
+    return open_upstream(host);
 }
 
 int main(int argc, char **argv)
@@ -84,13 +111,15 @@ int main(int argc, char **argv)
     if (service_init(&host.service, &host.loop, &host.config.service, &hooks, &host) < 0)
         return 1;
     mux_uv_loop_init(&host.mux_loop, &host.loop);
-    prepare(&host);
-    if (guests_listen(&host) == 0)
+    if (prepare(&host) == 0 && guests_listen(&host) == 0)
         service_ready(&host.service);
     else
         service_fail(&host.service);
     code = service_run(&host.service);
     mux_uv_loop_deinit(&host.mux_loop);
+    if (host_is_direct(&host))
+        direct_deinit(&host.direct);
+    guest_table_deinit(&host.guest_table);
     uv_loop_close(&host.loop);
     config_free(&host_program, &host.config);
     return code;

@@ -119,10 +119,10 @@ static void retry_later(struct tunnel *tunnel)
     uv_timer_start(&tunnel->retry, on_retry, backoff_next_ms(&tunnel->backoff), 0);
 }
 
-void tunnel_open(struct tunnel *tunnel, struct host *host)
+void tunnel_open(struct tunnel *tunnel, struct host *host, const struct net_address *address)
 {
     const struct host_config *config = &host->config;
-    char why[128];
+    char name[NET_NAME_MAX];
 
     *tunnel = (struct tunnel){.host = host,
                               .failures = {.burst = 3, .interval_ms = 10000},
@@ -137,8 +137,9 @@ void tunnel_open(struct tunnel *tunnel, struct host *host)
         .ping_interval_ms = (uint32_t)config->ping_interval_ms,
         .ping_timeout_ms = (uint32_t)config->ping_timeout_ms,
     };
-    net_address_parse(&tunnel->address, host_upstream_address(config->upstream), why, sizeof(why));
-    snprintf(tunnel->object, sizeof(tunnel->object), "link=%s", host_upstream_address(config->upstream));
+    tunnel->address = *address;
+    snprintf(tunnel->object, sizeof(tunnel->object), "link=%s",
+             net_address_name(address, name, sizeof(name)));
     backoff_init(&tunnel->backoff, BACKOFF_MIN_MS, BACKOFF_MAX_MS, 0);
     uv_timer_init(&host->loop, &tunnel->retry);
     tunnel->retry.data = tunnel;
@@ -152,7 +153,7 @@ struct mux_link *tunnel_link(struct tunnel *tunnel)
 
 void tunnel_close(struct tunnel *tunnel)
 {
-    if (tunnel->state == TUNNEL_CLOSED)
+    if (tunnel->host == NULL || tunnel->state == TUNNEL_CLOSED)
         return;
     tunnel->state = TUNNEL_CLOSED;
     if (tunnel->dialer != NULL)

@@ -32,7 +32,7 @@ struct tunnel {
 };
 
 /* Begins to dial. The host must be set up but for the tunnel. */
-void tunnel_open(struct tunnel *tunnel, struct host *host);
+void tunnel_open(struct tunnel *tunnel, struct host *host, const struct net_address *address);
 
 /* The link for a new session, or NULL: tunnel->failure says why there is none. */
 struct mux_link *tunnel_link(struct tunnel *tunnel);

@@ -9,7 +9,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
 from faultlib.load import Load, now_ms
 from harness.case import IntegrationTest, main
-from harness.chain import Direct, Endpoint
+from harness.chain import NoChain, Endpoint
 from harness.workspace import wait_until
 
 SESSIONS = 5  # a publisher, a consumer, an idler, a listener and its ticker
@@ -19,7 +19,7 @@ HEAD = struct.Struct("<QQII")  # struct message_head of load/message.h: number, 
 class Account(IntegrationTest):
     @classmethod
     def make_chain(cls):
-        return Direct(Endpoint(cls.node.host, cls.node.port))
+        return NoChain(Endpoint(cls.node.host, cls.node.port))
 
     def setUp(self):
         self.load = Load(self.workspace, "seen", self.chain.endpoint(), self.vhost,

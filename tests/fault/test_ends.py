@@ -66,7 +66,7 @@ class Clients:
 
 class Ends(IntegrationTest):
     """A broker of its own, since it is killed."""
-    tunnel_only = True
+    through_proxies = True
     own_broker = True
     seconds = 120
     amqp_args = ("--detach-timeout", f"{DETACH_S}s")

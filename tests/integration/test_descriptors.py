@@ -18,7 +18,7 @@ LIMITS = [f"--nofile={LIMIT}:{LIMIT}"]
 
 
 class Descriptors(IntegrationTest):
-    tunnel_only = True
+    through_proxies = True
     limited = ""
 
     @classmethod

@@ -20,7 +20,7 @@ LIMIT = ("--drain-timeout", f"{DRAIN_SECONDS}s")
 
 class Drain(IntegrationTest):
     """Each test has a chain of its own, since it ends a part of it."""
-    tunnel_only = True
+    through_proxies = True
 
     @classmethod
     def make_chain(cls):

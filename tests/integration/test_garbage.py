@@ -36,7 +36,7 @@ def noise(seed: int, longest: int = 4096) -> bytes:
 
 
 class Garbage(IntegrationTest):
-    tunnel_only = True
+    through_proxies = True
     guests = (101, 102)
     amqp_args = host_args = guest_args = TIMEOUT
     seconds = 120

@@ -18,7 +18,7 @@ AMQP_1_0_SASL = b"AMQP\x03\x01\x00\x00"
 
 
 class Refusal(IntegrationTest):
-    tunnel_only = True
+    through_proxies = True
     guest_args = ("--connect-timeout", "1s")
 
     def refused(self, guest: int = 101) -> str:

@@ -40,7 +40,7 @@ while True:
 
 
 class Release(IntegrationTest):
-    tunnel_only = True
+    through_proxies = True
     seconds = 120
 
     def descriptors(self) -> dict:

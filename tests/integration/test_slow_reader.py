@@ -26,7 +26,7 @@ PATIENCE = 2.0  # seconds, for a round trip of the bystander's on a busy two-cor
 
 
 class SlowReader(IntegrationTest):
-    tunnel_only = True
+    through_proxies = True
     own_broker = True
     seconds = 150
 

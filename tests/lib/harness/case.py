@@ -9,7 +9,7 @@ import unittest
 
 import pika
 
-from .chain import Chain, Direct, Endpoint, check_programs, mode
+from .chain import CHAINS, Chain, DirectChain, Endpoint, NoChain, check_programs, mode
 from .rabbitmq import Broker, NodeRef, shared_node
 from .workspace import Workspace, end_on_signals
 
@@ -33,7 +33,8 @@ class IntegrationTest(unittest.TestCase):
     end by SIGTERM with exit code 0, and no sanitizer may have reported anything.
     """
     seconds = 90  # one test may take this long; then it fails where it stands
-    tunnel_only = False  # set by classes that look at the daemons themselves
+    through_proxies = False  # set by classes that look at the daemons themselves
+    tunnel_only = ""  # why a class makes no sense in direct mode
     own_broker = False
     broker_settings = ""
     guests = (101, 102)
@@ -43,14 +44,16 @@ class IntegrationTest(unittest.TestCase):
 
     workspace: Workspace
     node: NodeRef
-    chain: Chain  # or Direct
+    chain: Chain  # or NoChain
 
     # --- what a class owns
 
     @classmethod
     def setUpClass(cls) -> None:
-        if cls.tunnel_only and mode() == Direct.mode:
+        if (cls.through_proxies or cls.tunnel_only) and mode() == NoChain.mode:
             raise unittest.SkipTest("is about the daemons")
+        if cls.tunnel_only and mode() == DirectChain.mode:
+            raise unittest.SkipTest(cls.tunnel_only)
         check_programs()
         cls.workspace = Workspace()
         cls.addClassCleanup(cls.workspace.close)
@@ -79,9 +82,9 @@ class IntegrationTest(unittest.TestCase):
     def make_chain(cls):
         """Starts what is between clients and broker; a class may do it differently."""
         broker = Endpoint(cls.node.host, cls.node.port)
-        if mode() == Direct.mode:
-            return Direct(broker)
-        return Chain(cls.workspace, [broker], cls.guests, cls.amqp_args, cls.host_args, cls.guest_args).start()
+        if mode() == NoChain.mode:
+            return NoChain(broker)
+        return CHAINS[mode()](cls.workspace, [broker], cls.guests, cls.amqp_args, cls.host_args, cls.guest_args).start()
 
     @classmethod
     def tearDownClass(cls) -> None:

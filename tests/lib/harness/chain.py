@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The chain under test: guest-proxies, one host-proxy, one amqp-proxy, in front of brokers.
+"""The chain under test: guest-proxies, one host-proxy, and in tunnel mode one amqp-proxy, in front of
+brokers.
 
-`Chain` and `Direct` answer the same questions, so that a test can be run through the proxies and,
-to know what is true, straight against the broker.
+`Chain`, `DirectChain` and `NoChain` answer the same questions, so that a test can be run through the
+proxies in both modes and, to know what is true, straight against the broker.
 """
 import os
 from pathlib import Path
@@ -23,9 +24,9 @@ class Endpoint(NamedTuple):
     port: int
 
 
-class Direct:
+class NoChain:
     """No proxies: every guest's client reaches the broker itself."""
-    mode = "direct"
+    mode = "broker"
 
     def __init__(self, broker: Endpoint):
         self.broker = broker
@@ -33,7 +34,7 @@ class Direct:
     def endpoint(self, _guest: int = 101) -> Endpoint:
         return self.broker
 
-    def start(self) -> "Direct":
+    def start(self) -> "NoChain":
         return self
 
     def stop(self) -> None:
@@ -97,8 +98,11 @@ class Chain:
         self.fabric.mkdir(exist_ok=True)
         self.host = self._serve("host-proxy", [
             program("host-proxy"), "--guests", f"embedded:{GUEST_PORT}", "--fabric", self.fabric,
-            "--upstream", f"tunnel://{self.upstream.host}:{self.upstream.port}", *self.host_args], limits)
+            "--upstream", self.upstream_url(), *self.host_args], limits)
         return self.host
+
+    def upstream_url(self) -> str:
+        return f"tunnel://{self.upstream.host}:{self.upstream.port}"
 
     def start_guest(self, cid: int, limits: Sequence[str] = ()) -> Process:
         guest = self.guests[cid]
@@ -126,17 +130,35 @@ class Chain:
                 assert code == 0, f"{process.name} ended with {code} on SIGTERM"
 
 
+class DirectChain(Chain):
+    """Without amqp-proxy: host-proxy speaks AMQP to the brokers itself."""
+    mode = "direct"
+
+    def start_amqp(self, limits: Sequence[str] = ()) -> None:
+        pass
+
+    def upstream_url(self) -> str:
+        login = f"{self.login}@" if self.login else ""
+        return f"amqp://{login}" + ",".join(f"{node.host}:{node.port}" for node in self.brokers) + self.path
+
+    login = ""  # USER:PASSWORD of a fixed identity
+    path = ""  # /VHOST, likewise
+
+
+CHAINS = {chain.mode: chain for chain in (Chain, DirectChain)}
+
+
 def mode() -> str:
-    """$AMQPVSOCK_MODE: `tunnel` through the chain (what is tested), or `direct` (the truth)."""
+    """$AMQPVSOCK_MODE: `tunnel` or `direct` through the chain (what is tested), or `broker` (the truth)."""
     chosen = os.environ.get("AMQPVSOCK_MODE", Chain.mode)
-    if chosen not in (Chain.mode, Direct.mode):
-        raise ValueError(f"AMQPVSOCK_MODE={chosen}: tunnel or direct")
+    if chosen not in CHAINS and chosen != NoChain.mode:
+        raise ValueError(f"AMQPVSOCK_MODE={chosen}: tunnel, direct or broker")
     return chosen
 
 
 def check_programs() -> None:
     """Raises MissingProgram when a daemon that the mode needs is not built: better now than after the
     broker's start."""
-    if mode() != Direct.mode:
+    if mode() != NoChain.mode:
         for name in ("guest-proxy", "host-proxy", "amqp-proxy"):
             program(name)

@@ -38,7 +38,7 @@ class VmTest(IntegrationTest):
     A test may `note` what it saw, for the account.
     """
     seconds = 240
-    tunnel_only = True
+    through_proxies = True
     tools: Sequence[str] = ()  # programs of this machine that the virtual one gets as well
 
     chain: VmChain

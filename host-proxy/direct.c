@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host-proxy/direct.h"
+
+#include "host-proxy/guest.h"
+#include "host-proxy/host.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What is not worth a setting. */
+#define FRAME_MAX        AMQP_HUB_FRAME_MAX
+#define CLOSE_TIMEOUT_MS 5000u
+#define END_TIMEOUT_MS   5000u
+#define STALL_TIMEOUT_MS 30000u
+#define REPLY_TOKENS_MAX 65536u
+
+static void on_pool_empty(struct pool *pool)
+{
+    struct direct *direct = (struct direct *)((char *)pool - offsetof(struct direct, pool));
+
+    host_maybe_done(direct->host);
+}
+
+/* ── Settings ── */
+
+static uint16_t heartbeat_s(const struct host_config *config)
+{
+    return (uint16_t)(config->heartbeat_ms / 1000);
+}
+
+static void configure_front(struct direct *direct, const struct host_config *config)
+{
+    direct->front = (struct amqp_front_config){
+        .frame_max = FRAME_MAX,
+        .channel_max = (uint16_t)config->channels_per_session,
+        .heartbeat_s = heartbeat_s(config),
+        .handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms,
+        .close_timeout_ms = CLOSE_TIMEOUT_MS,
+    };
+}
+
+static struct amqp_hub_config hub_config(const struct direct *direct, const struct host_config *config)
+{
+    return (struct amqp_hub_config){
+        .back = {.frame_max = FRAME_MAX,
+                 .heartbeat_s = heartbeat_s(config),
+                 .handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms,
+                 .close_timeout_ms = CLOSE_TIMEOUT_MS},
+        .exchange_types = direct->exchange_types,
+        .reply_tokens_max = REPLY_TOKENS_MAX,
+        .body_max = config->body_max_bytes,
+        .memory_max = config->publish_memory_bytes,
+        .member_up_max = config->session_publish_memory_bytes,
+        .member_down_max = config->session_delivery_memory_bytes,
+        .stall_timeout_ms = STALL_TIMEOUT_MS,
+        .end_timeout_ms = END_TIMEOUT_MS,
+    };
+}
+
+/* The list with NULL behind it. 0 or -1: out of memory. */
+static int configure_exchange_types(struct direct *direct, const struct config_list *types)
+{
+    direct->exchange_types = calloc(types->count + 1, sizeof(*direct->exchange_types));
+    if (direct->exchange_types == NULL)
+        return -1;
+    for (size_t i = 0; i < types->count; i++)
+        direct->exchange_types[i] = types->items[i];
+    return 0;
+}
+
+/* The URL's user and password. NULL: out of memory. */
+static struct credentials *fixed_credentials(const struct upstream_url *url)
+{
+    const struct amqp_login login = {
+        .user = {.data = (const uint8_t *)url->user, .len = strlen(url->user)},
+        .password = {.data = (const uint8_t *)url->password, .len = strlen(url->password)},
+    };
+
+    return credentials_create(&login);
+}
+
+static int configure_pool(struct direct *direct, const struct host_config *config)
+{
+    struct pool_config pool = {
+        .hub = hub_config(direct, config),
+        .per_guest = config->connections == HOST_CONNECTIONS_PER_GUEST,
+        .dial_timeout_ms = config->broker_timeout_ms,
+        .host_name = direct->host->name,
+    };
+
+    if (config->identity == HOST_IDENTITY_FIXED) {
+        pool.fixed = fixed_credentials(&direct->url);
+        pool.vhost = direct->vhost = direct->url.vhost != NULL ? direct->url.vhost : "/";
+        if (pool.fixed == NULL)
+            return -1;
+    }
+    pool_init(&direct->pool, &direct->host->mux_loop, &pool, &direct->url.nodes, on_pool_empty);
+    return pool.fixed != NULL && config->connections == HOST_CONNECTIONS_ONE ? pool_start(&direct->pool) : 0;
+}
+
+static void configure_sessions(struct direct *direct, const struct host_config *config)
+{
+    const struct far_config far = {
+        .session = {.window_bytes = (uint32_t)config->window_bytes,
+                    .ack_delay_ms = FAR_ACK_DELAY_MS,
+                    .detach_timeout_ms = (uint32_t)config->detach_timeout_ms},
+        .detached_memory_bytes = config->detached_memory_bytes,
+        .totals_interval_ms = config->totals_interval_ms,
+        .max_sessions = config->max_sessions,
+    };
+
+    far_set_init(&direct->sessions, &direct->host->loop, &far, &direct_session_far_ops);
+}
+
+int direct_init(struct direct *direct, struct host *host, struct upstream_url *url)
+{
+    const struct host_config *config = &host->config;
+
+    direct->host = host;
+    direct->url = *url;
+    direct->broker_wait_ms = config->broker_wait_ms;
+    configure_front(direct, config);
+    configure_sessions(direct, config);
+    if (configure_exchange_types(direct, &config->exchange_types) == 0 && configure_pool(direct, config) == 0)
+        return 0;
+    log_error(NULL, "cannot start", LOG_STR("reason", "out of memory"));
+    return -1;
+}
+
+void direct_deinit(struct direct *direct)
+{
+    credentials_unref(direct->pool.config.fixed);
+    far_set_deinit(&direct->sessions);
+    upstream_url_deinit(&direct->url);
+    free(direct->exchange_types);
+}
+
+/* ── Sessions ── */
+
+bool direct_open(struct direct *direct, struct guest *stream, struct mux_link *link,
+                 struct guest_entry *guest, uint32_t number, const struct mux_open *open)
+{
+    struct far_session *far;
+
+    direct->opening = guest;
+    far = far_open(&direct->sessions, link, number, open, guest->name, &guest->refusals);
+    direct->opening = NULL;
+    if (far == NULL)
+        return false;
+    direct_session_of(far)->stream = stream;
+    return true;
+}
+
+/* Nothing keeps the connections any more. */
+static void end_pool_when_due(struct direct *direct)
+{
+    if (direct->sessions.draining && TAILQ_EMPTY(&direct->sessions.sessions))
+        pool_end(&direct->pool, "host-proxy is shutting down");
+}
+
+void direct_session_ended(struct direct *direct)
+{
+    pool_check_use(&direct->pool);
+    end_pool_when_due(direct);
+}
+
+void direct_drain(struct direct *direct)
+{
+    struct far_session *far;
+
+    direct->sessions.draining = true;
+    TAILQ_FOREACH (far, &direct->sessions.sessions, entry)
+        direct_session_drain(direct_session_of(far));
+    end_pool_when_due(direct);
+}
+
+bool direct_is_empty(const struct direct *direct)
+{
+    return TAILQ_EMPTY(&direct->sessions.sessions) && pool_is_empty(&direct->pool);
+}
+
+void direct_close(struct direct *direct)
+{
+    struct far_session *far;
+
+    direct->sessions.draining = true;
+    pool_abort(&direct->pool);
+    TAILQ_FOREACH (far, &direct->sessions.sessions, entry)
+        direct_session_abort(direct_session_of(far));
+    far_set_close(&direct->sessions);
+}

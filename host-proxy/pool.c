@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "host-proxy/pool.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void pool_init(struct pool *pool, struct mux_uv_loop *mux_loop, const struct pool_config *config,
+               struct node_set *nodes, void (*on_empty)(struct pool *pool))
+{
+    *pool = (struct pool){.mux_loop = mux_loop, .config = *config, .nodes = nodes, .on_empty = on_empty};
+    TAILQ_INIT(&pool->shared);
+    TAILQ_INIT(&pool->ended);
+}
+
+/* ── Finding ── */
+
+/* Whose connection it is to be. */
+static const char *owner(const struct pool *pool, const struct guest_entry *guest)
+{
+    return pool->config.per_guest ? guest->name : "";
+}
+
+static bool is_for(const struct shared *shared, const struct credentials *credentials, const char *guest)
+{
+    return strcmp(shared->key.guest, guest) == 0 && credentials_equal(shared->key.credentials, credentials);
+}
+
+static bool is_at(const struct shared *shared, struct amqp_span vhost)
+{
+    return shared->key.has_vhost && shared->key.vhost_len == vhost.len &&
+           (vhost.len == 0 || memcmp(shared->key.vhost, vhost.data, vhost.len) == 0);
+}
+
+/* The one that has come farthest, at any vhost. */
+static struct shared *find_login(struct pool *pool, const struct credentials *credentials, const char *guest)
+{
+    struct shared *best = NULL;
+    struct shared *shared;
+
+    TAILQ_FOREACH (shared, &pool->shared, entry)
+        if (is_for(shared, credentials, guest) && (best == NULL || shared->state > best->state))
+            best = shared;
+    return best;
+}
+
+static struct shared *find_vhost(struct pool *pool, const struct credentials *credentials, const char *guest,
+                                 struct amqp_span vhost)
+{
+    struct shared *shared;
+
+    TAILQ_FOREACH (shared, &pool->shared, entry)
+        if (is_at(shared, vhost) && is_for(shared, credentials, guest))
+            return shared;
+    return NULL;
+}
+
+/* ── Asking ── */
+
+static struct shared *create(struct pool *pool, struct credentials *credentials, const char *guest,
+                             const struct amqp_span *vhost)
+{
+    struct shared_key key = {.credentials = credentials_ref(credentials)};
+
+    snprintf(key.guest, sizeof(key.guest), "%s", guest);
+    if (vhost != NULL) {
+        memcpy(key.vhost, vhost->data, vhost->len);
+        key.vhost_len = (uint8_t)vhost->len;
+        key.has_vhost = true;
+    }
+    return shared_create(pool, &key);
+}
+
+enum pool_answer pool_login(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
+                            const struct guest_entry *guest)
+{
+    struct shared *shared;
+
+    if (pool->config.fixed != NULL)
+        return POOL_YES;
+    shared = find_login(pool, credentials, owner(pool, guest));
+    if (shared == NULL)
+        shared = create(pool, credentials, owner(pool, guest), NULL);
+    if (shared == NULL)
+        return POOL_NO_MEMORY;
+    if (shared->state >= SHARED_LOGGED_IN) {
+        shared_add_waiter(shared, waiter, SHARED_NEEDS_NOTHING);
+        return POOL_YES;
+    }
+    shared_add_waiter(shared, waiter, SHARED_NEEDS_LOGIN);
+    return POOL_LATER;
+}
+
+enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
+                           const struct guest_entry *guest, struct amqp_span vhost, struct amqp_hub **hub)
+{
+    struct shared *shared;
+
+    shared = find_vhost(pool, credentials, owner(pool, guest), vhost);
+    if (shared == NULL && waiter->shared != NULL && !waiter->shared->key.has_vhost &&
+        waiter->shared->state == SHARED_LOGGED_IN) {
+        shared = waiter->shared;
+        shared_choose(shared, vhost);
+    }
+    if (shared == NULL)
+        shared = create(pool, credentials, owner(pool, guest), &vhost);
+    if (shared == NULL)
+        return POOL_NO_MEMORY;
+    if (shared->state == SHARED_RUNNING) {
+        shared_remove_waiter(waiter);
+        shared_keep(shared);
+        *hub = &shared->uv_hub.hub;
+        return POOL_YES;
+    }
+    shared_add_waiter(shared, waiter, SHARED_NEEDS_HUB);
+    return POOL_LATER;
+}
+
+int pool_start(struct pool *pool)
+{
+    const struct amqp_span vhost = {.data = (const uint8_t *)pool->config.vhost,
+                                    .len = strlen(pool->config.vhost)};
+
+    return create(pool, pool->config.fixed, "", &vhost) != NULL ? 0 : -1;
+}
+
+const char *pool_failure(const struct shared_waiter *waiter)
+{
+    return waiter->shared != NULL ? waiter->shared->failure : "the connection is not up yet";
+}
+
+/* ── All of them ── */
+
+void pool_check_use(struct pool *pool)
+{
+    struct shared *next;
+
+    for (struct shared *shared = TAILQ_FIRST(&pool->shared); shared != NULL; shared = next) {
+        next = TAILQ_NEXT(shared, entry);
+        shared_check_use(shared);
+    }
+}
+
+void pool_end(struct pool *pool, const char *reason)
+{
+    while (!TAILQ_EMPTY(&pool->shared))
+        shared_end(TAILQ_FIRST(&pool->shared), reason);
+    if (pool_is_empty(pool))
+        pool->on_empty(pool);
+}
+
+void pool_abort(struct pool *pool)
+{
+    struct shared *shared;
+    struct shared *next;
+
+    while (!TAILQ_EMPTY(&pool->shared))
+        shared_end(TAILQ_FIRST(&pool->shared), "host-proxy is shutting down");
+    for (shared = TAILQ_FIRST(&pool->ended); shared != NULL; shared = next) {
+        next = TAILQ_NEXT(shared, entry);
+        shared_abort(shared);
+    }
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The connections to the broker: which one a session belongs to.
+ *
+ * With the clients' own identities there is one for each user, password and vhost (and guest, if so
+ * configured). A client's login is believed at once only while a connection made with the very same password
+ * stands. With a fixed identity there is one for all, always.
+ */
+#ifndef HOST_PROXY_POOL_H
+#define HOST_PROXY_POOL_H
+
+#include "host-proxy/shared.h"
+#include "mux/uv/loop.h"
+
+struct pool_config {
+    struct amqp_hub_config hub; /* but for the login and the name */
+    struct credentials *fixed;  /* NULL: the clients' own. Referenced */
+    const char *vhost;          /* with `fixed` */
+    bool per_guest;             /* one for each guest */
+    uint64_t dial_timeout_ms;   /* per node */
+    const char *host_name;      /* for the name that the broker's tools show */
+};
+
+struct pool {
+    struct mux_uv_loop *mux_loop;
+    struct pool_config config;
+    struct node_set *nodes;
+    TAILQ_HEAD(, shared) shared; /* in use */
+    TAILQ_HEAD(, shared) ended;  /* closing */
+    unsigned numbers;            /* given to connections, for log lines */
+    void (*on_empty)(struct pool *pool);
+};
+
+/* `nodes` outlives the pool, the config's texts too. `on_empty` comes when the last connection is gone. */
+void pool_init(struct pool *pool, struct mux_uv_loop *mux_loop, const struct pool_config *config,
+               struct node_set *nodes, void (*on_empty)(struct pool *pool));
+
+/* With a fixed identity: begin to connect now, before anybody asks. 0 or -1: out of memory. */
+int pool_start(struct pool *pool);
+
+enum pool_answer { POOL_YES, POOL_LATER, POOL_NO_MEMORY };
+
+/*
+ * Are these credentials good? POOL_YES: a connection stands that was made with them. POOL_LATER: the broker
+ * is asked, and the waiter will be told.
+ */
+enum pool_answer pool_login(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
+                            const struct guest_entry *guest);
+
+/* A session that is logged in wants this vhost. POOL_YES: join *hub. POOL_LATER: the waiter will be told. */
+enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
+                           const struct guest_entry *guest, struct amqp_span vhost, struct amqp_hub **hub);
+
+/* A member has left: connections that nobody uses are closed after a while. */
+void pool_check_use(struct pool *pool);
+
+/* Why there is no connection for this waiter. Valid until the loop goes on. */
+const char *pool_failure(const struct shared_waiter *waiter);
+
+/* End all in order; on_empty follows, from inside if there are none. */
+void pool_end(struct pool *pool, const char *reason);
+
+/* End all at once. */
+void pool_abort(struct pool *pool);
+
+static inline bool pool_is_empty(const struct pool *pool)
+{
+    return TAILQ_EMPTY(&pool->shared) && TAILQ_EMPTY(&pool->ended);
+}
+
+#endif

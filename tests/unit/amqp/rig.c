@@ -51,7 +51,8 @@ static void on_hub_wake(struct amqp_hub *hub)
     (void)hub;
 }
 
-static const struct amqp_hub_ops hub_ops = {on_running, on_down, on_hub_wake};
+static const struct amqp_hub_ops hub_ops = {
+    .on_running = on_running, .on_down = on_down, .on_wake = on_hub_wake};
 
 static void on_login(struct amqp_member *member, const struct amqp_login *login)
 {

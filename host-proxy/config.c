@@ -95,6 +95,10 @@ static const struct config_setting settings[] = {
                 .initial = "64M", .min = 1u << 20,
                 .help = "direct mode: most that waits for one client to read it; past that its connection "
                         "is closed"),
+    CONFIG_SIZE(struct host_config, delivery_memory_bytes, .name = "delivery-memory", .initial = "1G",
+                .min = 1u << 20,
+                .help = "direct mode: likewise of all clients of one broker connection; past that the one "
+                        "with the most is closed"),
     CONFIG_DURATION(struct host_config, heartbeat_ms, .name = "heartbeat", .initial = "60s", .min = 1000,
                     .max = 65535000, .help = "direct mode: AMQP heartbeats, with clients and the broker"),
     CONFIG_DURATION(struct host_config, broker_timeout_ms, .name = "broker-timeout", .initial = "5s",

@@ -52,6 +52,7 @@ static struct amqp_hub_config hub_config(const struct direct *direct, const stru
         .memory_max = config->publish_memory_bytes,
         .member_up_max = config->session_publish_memory_bytes,
         .member_down_max = config->session_delivery_memory_bytes,
+        .down_max = config->delivery_memory_bytes,
         .stall_timeout_ms = STALL_TIMEOUT_MS,
         .end_timeout_ms = END_TIMEOUT_MS,
     };

@@ -188,7 +188,7 @@ static const struct shared_waiter_ops waiter_ops = {
 static void waited_in_vain(struct direct_session *ds)
 {
     end_wait(ds);
-    refuse(ds, AMQP_CODE_CONNECTION_FORCED, "no connection to the broker: ", pool_failure(&ds->waiter));
+    refuse(ds, AMQP_CODE_CONNECTION_FORCED, "broker unreachable: ", pool_failure(&ds->waiter));
     shared_remove_waiter(&ds->waiter);
 }
 
@@ -512,7 +512,7 @@ static size_t held(struct far_session *far)
 {
     const struct direct_session *ds = direct_session_of(far);
 
-    return ds->held.len + ds->member.down_cost;
+    return ds->held.len + amqp_load_held(&ds->member.load);
 }
 
 const struct far_ops direct_session_far_ops = {.create = create, .of_session = far_of_session, .held = held};

@@ -8,19 +8,15 @@
  * consumes them from an exclusive queue and acknowledges several at once. Prints messages_per_s, from the
  * first publish until the last message is both confirmed and consumed, and cpu_s of this process.
  */
-#include "net.h"
+#include "amqp_client.h"
 
-#include <amqp.h>
 #include <amqp_framing.h>
-#include <amqp_tcp_socket.h>
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHANNEL   1
 #define QUEUE     "amqp-vsock-bench"
 #define PREFETCH  512
 #define ACK_EVERY 64
@@ -42,41 +38,6 @@ struct confirms {
 static amqp_bytes_t queue_name(void)
 {
     return amqp_cstring_bytes(QUEUE);
-}
-
-static void require(amqp_rpc_reply_t reply, const char *what)
-{
-    if (reply.reply_type == AMQP_RESPONSE_LIBRARY_EXCEPTION)
-        bench_fail(0, "%s: %s", what, amqp_error_string2(reply.library_error));
-    if (reply.reply_type != AMQP_RESPONSE_NORMAL)
-        bench_fail(0, "%s: the broker closed: %s", what, amqp_method_name(reply.reply.id));
-}
-
-static amqp_connection_state_t connect_broker(const struct sockaddr_in *target)
-{
-    amqp_connection_state_t connection = amqp_new_connection();
-    amqp_socket_t *socket = connection == NULL ? NULL : amqp_tcp_socket_new(connection);
-    char host[INET_ADDRSTRLEN];
-    int status;
-
-    if (socket == NULL)
-        bench_fail(0, "no memory for a connection");
-    inet_ntop(AF_INET, &target->sin_addr, host, sizeof(host));
-    status = amqp_socket_open(socket, host, ntohs(target->sin_port));
-    if (status != AMQP_STATUS_OK)
-        bench_fail(0, "connect: %s", amqp_error_string2(status));
-    require(
-        amqp_login(connection, "/", 0, AMQP_DEFAULT_FRAME_SIZE, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"),
-        "login");
-    amqp_channel_open(connection, CHANNEL);
-    require(amqp_get_rpc_reply(connection), "channel");
-    return connection;
-}
-
-static void disconnect_broker(amqp_connection_state_t connection)
-{
-    require(amqp_connection_close(connection, AMQP_REPLY_SUCCESS), "close");
-    amqp_destroy_connection(connection);
 }
 
 static void confirm_one(struct confirms *confirms, uint64_t tag)
@@ -110,7 +71,8 @@ static void wait_for_confirm(amqp_connection_state_t connection, struct confirms
 
 static void publish(amqp_connection_state_t connection, amqp_bytes_t body)
 {
-    int status = amqp_basic_publish(connection, CHANNEL, amqp_empty_bytes, queue_name(), 0, 0, NULL, body);
+    int status =
+        amqp_basic_publish(connection, BENCH_CHANNEL, amqp_empty_bytes, queue_name(), 0, 0, NULL, body);
 
     if (status != AMQP_STATUS_OK)
         bench_fail(0, "publish: %s", amqp_error_string2(status));
@@ -123,8 +85,8 @@ static void publish_all(amqp_connection_state_t connection, const struct work *w
 
     if (confirms.seen == NULL || body.bytes == NULL)
         bench_fail(errno, "messages");
-    amqp_confirm_select(connection, CHANNEL);
-    require(amqp_get_rpc_reply(connection), "confirms");
+    amqp_confirm_select(connection, BENCH_CHANNEL);
+    bench_require(amqp_get_rpc_reply(connection), "confirms");
     for (uint64_t published = 0; confirms.count < work->messages;) {
         if (published < work->messages && published - confirms.count < work->window) {
             publish(connection, body);
@@ -145,16 +107,16 @@ struct consumer {
 
 static void start_consuming(struct consumer *consumer, const struct work *work)
 {
-    consumer->connection = connect_broker(&work->target);
+    consumer->connection = bench_amqp_connect(&work->target);
     consumer->messages = work->messages;
     consumer->size_bytes = work->size_bytes;
-    amqp_queue_declare(consumer->connection, CHANNEL, queue_name(), 0, 0, 1, 1, amqp_empty_table);
-    require(amqp_get_rpc_reply(consumer->connection), "queue");
-    amqp_basic_qos(consumer->connection, CHANNEL, 0, PREFETCH, 0);
-    require(amqp_get_rpc_reply(consumer->connection), "prefetch");
-    amqp_basic_consume(consumer->connection, CHANNEL, queue_name(), amqp_empty_bytes, 0, 0, 1,
+    amqp_queue_declare(consumer->connection, BENCH_CHANNEL, queue_name(), 0, 0, 1, 1, amqp_empty_table);
+    bench_require(amqp_get_rpc_reply(consumer->connection), "queue");
+    amqp_basic_qos(consumer->connection, BENCH_CHANNEL, 0, PREFETCH, 0);
+    bench_require(amqp_get_rpc_reply(consumer->connection), "prefetch");
+    amqp_basic_consume(consumer->connection, BENCH_CHANNEL, queue_name(), amqp_empty_bytes, 0, 0, 1,
                        amqp_empty_table);
-    require(amqp_get_rpc_reply(consumer->connection), "consume");
+    bench_require(amqp_get_rpc_reply(consumer->connection), "consume");
 }
 
 static void *consume_all(void *arg)
@@ -166,11 +128,11 @@ static void *consume_all(void *arg)
         amqp_envelope_t envelope;
 
         amqp_maybe_release_buffers(consumer->connection);
-        require(amqp_consume_message(consumer->connection, &envelope, &stall, 0), "delivery");
+        bench_require(amqp_consume_message(consumer->connection, &envelope, &stall, 0), "delivery");
         if (envelope.message.body.len != consumer->size_bytes)
             bench_fail(0, "a message of %zu bytes came", envelope.message.body.len);
         if ((n % ACK_EVERY == 0 || n == consumer->messages) &&
-            amqp_basic_ack(consumer->connection, CHANNEL, envelope.delivery_tag, 1) != AMQP_STATUS_OK)
+            amqp_basic_ack(consumer->connection, BENCH_CHANNEL, envelope.delivery_tag, 1) != AMQP_STATUS_OK)
             bench_fail(0, "ack failed");
         amqp_destroy_envelope(&envelope);
     }
@@ -212,7 +174,7 @@ int main(int argc, char **argv)
 
     read_options(&work, argc, argv);
     start_consuming(&consumer, &work);
-    publisher = connect_broker(&work.target);
+    publisher = bench_amqp_connect(&work.target);
     begun = bench_now_ns();
     if (pthread_create(&consuming, NULL, consume_all, &consumer) != 0)
         bench_fail(0, "no thread");
@@ -220,7 +182,7 @@ int main(int argc, char **argv)
     pthread_join(consuming, NULL);
     seconds = (double)(bench_now_ns() - begun) / 1e9;
     printf("messages_per_s=%.1f\ncpu_s=%.6f\n", (double)work.messages / seconds, bench_cpu_seconds());
-    disconnect_broker(publisher);
-    disconnect_broker(consumer.connection);
+    bench_amqp_disconnect(publisher);
+    bench_amqp_disconnect(consumer.connection);
     return 0;
 }

@@ -2,7 +2,6 @@
 /* bench-load: the near end of every measured path. `bench-load --help` lists its modes. */
 #include "load.h"
 
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,31 +33,6 @@ static const struct option long_options[] = {
     {"size", required_argument, NULL, 'm'},    {"samples", required_argument, NULL, 'k'},
     {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
 };
-
-void load_start(pthread_t *threads, unsigned count, void *(*run)(void *), void *args, size_t size)
-{
-    for (unsigned i = 0; i < count; i++) {
-        int error = pthread_create(&threads[i], NULL, run, (char *)args + i * size);
-
-        if (error != 0)
-            bench_fail(error, "thread");
-    }
-}
-
-void load_join(pthread_t *threads, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        pthread_join(threads[i], NULL);
-}
-
-void *load_alloc(size_t count, size_t size)
-{
-    void *memory = calloc(count, size);
-
-    if (memory == NULL)
-        bench_fail(errno, "%zu bytes", count * size);
-    return memory;
-}
 
 static const struct load_mode *find_mode(const char *name)
 {

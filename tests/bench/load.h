@@ -7,8 +7,7 @@
 #define BENCH_LOAD_H
 
 #include "net.h"
-
-#include <pthread.h>
+#include "threads.h"
 
 struct load_options {
     struct sockaddr_in target; /* far end, or the proxy in front of it */
@@ -44,13 +43,5 @@ void load_open(const struct load_options *options);
  * keeps them idle until standard input ends.
  */
 void load_hold(const struct load_options *options);
-
-/* Starts COUNT threads of RUN, each with its element of the array at ARGS (SIZE bytes each); fatal on
- * failure. */
-void load_start(pthread_t *threads, unsigned count, void *(*run)(void *), void *args, size_t size);
-void load_join(pthread_t *threads, unsigned count);
-
-/* calloc() that ends the process rather than fail. */
-void *load_alloc(size_t count, size_t size);
 
 #endif

@@ -52,7 +52,7 @@ static void *send_bulk(void *arg)
 static void *receive_bulk(void *arg)
 {
     struct flow *flow = arg;
-    char *buffer = load_alloc(1, BENCH_BLOCK_BYTES);
+    char *buffer = bench_alloc(1, BENCH_BLOCK_BYTES);
 
     while (!stopping) {
         ssize_t n = recv(flow->fd, buffer, BENCH_BLOCK_BYTES, 0);
@@ -86,14 +86,14 @@ static void pause_for(double seconds)
 
 static void move_bulk(const struct load_options *options, void *(*run)(void *))
 {
-    struct flow *flows = load_alloc(options->sessions, sizeof(*flows));
-    pthread_t *threads = load_alloc(options->sessions, sizeof(*threads));
+    struct flow *flows = bench_alloc(options->sessions, sizeof(*flows));
+    pthread_t *threads = bench_alloc(options->sessions, sizeof(*threads));
     uint64_t begun, bytes, moved = 0;
     double seconds;
 
     for (unsigned i = 0; i < options->sessions; i++)
         flows[i].fd = bench_connect(&options->target, i);
-    load_start(threads, options->sessions, run, flows, sizeof(*flows));
+    bench_start(threads, options->sessions, run, flows, sizeof(*flows));
 
     pause_for(options->warmup_seconds);
     begun = bench_now_ns();
@@ -103,7 +103,7 @@ static void move_bulk(const struct load_options *options, void *(*run)(void *))
     seconds = (double)(bench_now_ns() - begun) / 1e9;
 
     stopping = true;
-    load_join(threads, options->sessions);
+    bench_join(threads, options->sessions);
     for (unsigned i = 0; i < options->sessions; i++) {
         moved += flows[i].total;
         close(flows[i].fd);

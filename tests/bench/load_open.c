@@ -38,8 +38,8 @@ static void *open_and_close(void *arg)
 
 void load_open(const struct load_options *options)
 {
-    struct opener *openers = load_alloc(options->sessions, sizeof(*openers));
-    pthread_t *threads = load_alloc(options->sessions, sizeof(*threads));
+    struct opener *openers = bench_alloc(options->sessions, sizeof(*openers));
+    pthread_t *threads = bench_alloc(options->sessions, sizeof(*threads));
     uint64_t begun = bench_now_ns(), opened = 0;
     double seconds;
 
@@ -47,8 +47,8 @@ void load_open(const struct load_options *options)
         openers[i] = (struct opener){
             .options = options, .number = i, .deadline_ns = begun + (uint64_t)(options->seconds * 1e9)};
     }
-    load_start(threads, options->sessions, open_and_close, openers, sizeof(*openers));
-    load_join(threads, options->sessions);
+    bench_start(threads, options->sessions, open_and_close, openers, sizeof(*openers));
+    bench_join(threads, options->sessions);
     seconds = (double)(bench_now_ns() - begun) / 1e9;
     for (unsigned i = 0; i < options->sessions; i++)
         opened += openers[i].opened;
@@ -70,7 +70,7 @@ static void wait_for_end_of_input(void)
 
 void load_hold(const struct load_options *options)
 {
-    int *fds = load_alloc(options->sessions, sizeof(*fds));
+    int *fds = bench_alloc(options->sessions, sizeof(*fds));
 
     for (unsigned i = 0; i < options->sessions; i++)
         fds[i] = open_session(options, i);

@@ -25,7 +25,7 @@ static void *ping(void *arg)
 {
     struct pinger *pinger = arg;
     size_t len = pinger->options->size_bytes;
-    char *message = load_alloc(1, len);
+    char *message = bench_alloc(1, len);
     uint64_t sent, now, deadline;
 
     for (int i = 0; i < WARMUP_MESSAGES; i++)
@@ -57,7 +57,7 @@ static uint32_t *sorted_samples(const struct pinger *pingers, unsigned count, si
 
     for (unsigned i = 0; i < count; i++)
         n += pingers[i].taken;
-    all = load_alloc(n, sizeof(*all));
+    all = bench_alloc(n, sizeof(*all));
     *total = n;
     n = 0;
     for (unsigned i = 0; i < count; i++) {
@@ -84,8 +84,8 @@ static void report(const struct pinger *pingers, unsigned count, double seconds)
 
 void load_rtt(const struct load_options *options)
 {
-    struct pinger *pingers = load_alloc(options->sessions, sizeof(*pingers));
-    pthread_t *threads = load_alloc(options->sessions, sizeof(*threads));
+    struct pinger *pingers = bench_alloc(options->sessions, sizeof(*pingers));
+    pthread_t *threads = bench_alloc(options->sessions, sizeof(*threads));
     uint64_t begun;
     double seconds;
 
@@ -93,12 +93,12 @@ void load_rtt(const struct load_options *options)
         pingers[i] = (struct pinger){
             .options = options,
             .fd = bench_connect(&options->target, i),
-            .samples_ns = load_alloc(options->samples, sizeof(uint32_t)),
+            .samples_ns = bench_alloc(options->samples, sizeof(uint32_t)),
         };
     }
     begun = bench_now_ns();
-    load_start(threads, options->sessions, ping, pingers, sizeof(*pingers));
-    load_join(threads, options->sessions);
+    bench_start(threads, options->sessions, ping, pingers, sizeof(*pingers));
+    bench_join(threads, options->sessions);
     seconds = (double)(bench_now_ns() - begun) / 1e9;
     report(pingers, options->sessions, seconds);
     for (unsigned i = 0; i < options->sessions; i++) {

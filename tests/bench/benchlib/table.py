@@ -7,12 +7,18 @@ LABEL_WIDTH, CELL_WIDTH = 38, 18
 
 
 class Row(NamedTuple):
-    """One line of the table: a figure's value with its ratio to direct, or (`over`) its increase over direct."""
+    """One line of a table: a figure's value with its ratio to the first contender's, or (`over`) its increase
+    over that."""
     figure: str
     label: str
     experiment: str
     digits: int = 0
     over: bool = False
+
+
+def rows_of(experiments: Sequence[str]) -> list[Row]:
+    """The rows of tests/bench/run that these experiments fill."""
+    return [row for row in ROWS if row.experiment in experiments]
 
 
 ROWS = (
@@ -72,23 +78,21 @@ def _ratio(ratio: float) -> str:
     return f"{ratio:.2f}x" if ratio < 10 else f"{ratio:.0f}x"
 
 
-def _cell(results: Results, row: Row, contender: str) -> str:
-    value, direct = results.value(row.figure, contender), results.value(row.figure, "direct")
+def _cell(results: Results, row: Row, contender: str, base: str) -> str:
+    value, compared = results.value(row.figure, contender), results.value(row.figure, base)
     if value is None:
         return "-" + " " * 7
     if row.over:
-        return "" if direct is None or contender == "direct" else f"{value - direct:+.{row.digits}f}" + " " * 7
-    ratio = "" if not direct or contender == "direct" else _ratio(value / direct)
+        return "" if compared is None or contender == base else f"{value - compared:+.{row.digits}f}" + " " * 7
+    ratio = "" if not compared or contender == base else _ratio(value / compared)
     return f"{value:.{row.digits}f} {ratio:>6}"
 
 
-def render(results: Results, contenders: Sequence[tuple[str, str]], experiments: Sequence[str]) -> str:
-    """The table of these contenders (name, title) and experiments."""
+def render(results: Results, contenders: Sequence[tuple[str, str]], rows: Sequence[Row]) -> str:
+    """The table of these contenders (name, title); all are compared with the first."""
     lines = [" " * LABEL_WIDTH + "".join(f"{title + ' ' * 7:>{CELL_WIDTH}}" for _, title in contenders) + "  spread"]
-    for row in ROWS:
-        if row.experiment not in experiments:
-            continue
-        cells = "".join(f"{_cell(results, row, name):>{CELL_WIDTH}}" for name, _ in contenders)
+    for row in rows:
+        cells = "".join(f"{_cell(results, row, name, contenders[0][0]):>{CELL_WIDTH}}" for name, _ in contenders)
         spread = None if row.over else results.spread(row.figure)
         lines.append(f"{row.label:<{LABEL_WIDTH}}{cells}  {'' if spread is None else f'{spread:6.0%}'}".rstrip())
     return "\n".join(lines)

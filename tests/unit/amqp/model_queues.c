@@ -231,9 +231,11 @@ void model_consume(struct model_broker *model, uint16_t channel, const amqp_basi
     struct model_queue *other;
     char tag[256];
     text_of(tag, consume->consumer_tag);
-    if (tag[0] == '\0')
-        snprintf(tag, sizeof(tag), model->made_up++ == 0 ? "amq.ctag-made-up" : "amq.ctag-made-up-%u",
+    if (tag[0] == '\0') {
+        snprintf(tag, sizeof(tag), model->made_up == 0 ? "amq.ctag-made-up" : "amq.ctag-made-up-%u",
                  model->made_up);
+        model->made_up++;
+    }
     amqp_basic_consume_ok_t ok = {.consumer_tag = amqp_cstring_bytes(tag)};
     if (find_tag(model, channel, tag, &other) != NULL) {
         model_kill(model, AMQP_CODE_NOT_ALLOWED, AMQP_BASIC_CONSUME_METHOD, "tag used again");

@@ -16,6 +16,7 @@ struct amqp_command {
     STAILQ_ENTRY(amqp_command) entry; /* its owner's */
     const struct amqp_method_spec *spec;
     uint16_t channel;     /* where it goes; its owner's */
+    bool is_quiet;        /* an answer that the client did not ask for */
     uint32_t payload_len; /* of the method frame: id and arguments */
     uint32_t header_len;  /* of the content header's payload; 0: there is no content */
     uint8_t *header;

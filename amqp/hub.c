@@ -56,7 +56,10 @@ static void on_written(struct amqp_fair *fair, struct amqp_flow *flow, const str
         return;
     struct amqp_slot *slot = amqp_slots_find(&hub->slots, command->channel);
     struct amqp_member *member = slot->member;
-    free_slot(member, amqp_slot_close_ok_written(&hub->slots, slot));
+    if (slot->user == AMQP_SLOT_OURS)
+        amqp_errands_close_ok_written(hub, slot);
+    else
+        free_slot(member, amqp_slot_close_ok_written(&hub->slots, slot));
 }
 
 /* --- memory --- */
@@ -102,12 +105,14 @@ static int confused(struct amqp_exception *e, const struct amqp_frame *frame)
 }
 
 /* The Close-Ok is made of what is at hand, so that it can't fail. */
-static struct amqp_command *make_close_ok(struct amqp_command *command)
+void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_flow *flow, const struct amqp_slot *slot,
+                            struct amqp_command *spare)
 {
-    amqp_put_u32(command->payload, AMQP_CHANNEL_CLOSE_OK_METHOD);
-    command->payload_len = 4;
-    command->spec = amqp_method_spec(AMQP_CHANNEL_CLOSE_OK_METHOD);
-    return command;
+    amqp_put_u32(spare->payload, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    spare->payload_len = 4;
+    spare->spec = amqp_method_spec(AMQP_CHANNEL_CLOSE_OK_METHOD);
+    spare->channel = slot->number;
+    amqp_hub_send(hub, flow, spare);
 }
 
 static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
@@ -122,8 +127,8 @@ static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp
     slot->lane = NULL;
     if (answer == command)
         command = NULL;
-    answer->channel = slot->number;
-    amqp_hub_send(hub, &member->up, make_close_ok(answer));
+    amqp_hub_send_close_ok(hub, &member->up, slot, answer);
+    amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
         amqp_member_judge(member, lane, amqp_lane_hear_close(lane, command), &none);
     else
@@ -136,6 +141,7 @@ static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
     struct amqp_lane *lane = slot->lane;
     const struct amqp_exception none = {0};
     slot->lane = NULL;
+    amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
         amqp_member_judge(member, lane, amqp_lane_hear_close_ok(lane), &none);
     free_slot(member, amqp_slot_close_ok_heard(&hub->slots, slot));
@@ -158,11 +164,21 @@ static void note_reply_token(struct amqp_hub *hub, const struct amqp_command *co
         amqp_tokens_add(&hub->tokens, properties.values[AMQP_PROPERTY_REPLY_TO]);
 }
 
+static void hear_command(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
+{
+    struct amqp_exception e = {0};
+    if (slot->lane == NULL) {
+        amqp_command_destroy(command);
+        return;
+    }
+    note_reply_token(hub, command);
+    amqp_member_judge(slot->member, slot->lane, amqp_lane_hear(slot->lane, command, &e), &e);
+}
+
 /* A complete command. 0 or -1: it can't be. */
 static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
     const uint32_t method = command->spec->id;
-    struct amqp_exception e = {0};
     if (method == AMQP_CHANNEL_CLOSE_METHOD) {
         if (slot->state != AMQP_SLOT_OPEN && slot->state != AMQP_SLOT_CLOSING) {
             amqp_command_destroy(command);
@@ -174,13 +190,16 @@ static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_comman
         if (slot->state != AMQP_SLOT_CLOSING && slot->state != AMQP_SLOT_CROSSED)
             return -1;
         hear_close_ok(hub, slot);
-    } else if (slot->lane != NULL) {
-        note_reply_token(hub, command);
-        amqp_member_judge(slot->member, slot->lane, amqp_lane_hear(slot->lane, command, &e), &e);
     } else {
-        amqp_command_destroy(command);
+        command->is_quiet = !amqp_queues_hear(hub, slot, command);
+        hear_command(hub, slot, command);
     }
     return 0;
+}
+
+static int hear_whose(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
+{
+    return slot->user == AMQP_SLOT_OURS ? amqp_errands_hear(hub, slot, command) : hear(hub, slot, command);
 }
 
 static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, struct amqp_exception *e,
@@ -194,7 +213,7 @@ static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, stru
         return confused(e, frame);
     switch (amqp_assembler_feed(&slot->assembler, &broker_rules, frame, &command, e)) {
     case AMQP_ASSEMBLER_MORE: return 0;
-    case AMQP_ASSEMBLER_COMMAND: return hear(hub, slot, command) < 0 ? confused(e, frame) : 0;
+    case AMQP_ASSEMBLER_COMMAND: return hear_whose(hub, slot, command) < 0 ? confused(e, frame) : 0;
     case AMQP_ASSEMBLER_NO_MEMORY:
         amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
         return -1;
@@ -212,7 +231,7 @@ static void on_login(struct amqp_back *back)
 static void on_running(struct amqp_back *back)
 {
     struct amqp_hub *hub = hub_of(back);
-    if (amqp_slots_init(&hub->slots, back->channel_max) < 0)
+    if (amqp_slots_init(&hub->slots, back->channel_max, AMQP_ERRAND_CHANNELS) < 0)
         amqp_back_lost(back, "out of memory");
     else
         hub->ops->on_running(hub);
@@ -250,6 +269,7 @@ static void on_down(struct amqp_back *back, const struct amqp_exception *e)
     const struct amqp_exception why = *e;
     cut_off_members(hub, &why);
     amqp_fair_clear(&hub->fair);
+    amqp_queues_clear(hub);
     amqp_slots_deinit(&hub->slots);
     hub->ops->on_down(hub, &why);
 }
@@ -276,6 +296,8 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
         .exchange_types = config->exchange_types, .is_reply_token = is_reply_token, .ctx = hub};
     amqp_tokens_init(&hub->tokens, config->reply_tokens_max);
     hub->limits = amqp_limits_of(config);
+    amqp_errands_init(&hub->errands);
+    amqp_queues_init(&hub->queues, (uint32_t)((uintptr_t)hub >> 4 ^ now));
     init_amqp_pool(&hub->pool, 4096);
     amqp_back_init(&hub->back, &back_ops, &config->back, now);
 }
@@ -284,16 +306,27 @@ void amqp_hub_deinit(struct amqp_hub *hub)
 {
     assert(TAILQ_EMPTY(&hub->members));
     amqp_fair_clear(&hub->fair);
+    amqp_queues_clear(hub);
     amqp_slots_deinit(&hub->slots);
     amqp_tokens_clear(&hub->tokens);
     empty_amqp_pool(&hub->pool);
     amqp_back_deinit(&hub->back);
 }
 
+/* Lets all go on that can. */
+static void run(struct amqp_hub *hub)
+{
+    if (!amqp_hub_is_running(hub))
+        return;
+    amqp_queues_run(hub);
+    amqp_errands_run(hub);
+}
+
 void amqp_hub_feed(struct amqp_hub *hub, const uint8_t *data, size_t len, uint64_t now)
 {
     hub->now = now;
     amqp_back_feed(&hub->back, data, len, now);
+    run(hub);
 }
 
 size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t now)
@@ -302,10 +335,12 @@ size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t 
     size_t used = amqp_back_write(&hub->back, buf, size);
     hub->now = now;
     assert(size >= AMQP_HUB_WRITE_MIN);
+    run(hub);
     if (amqp_hub_is_running(hub) && hub->back.out.len == 0)
         used += amqp_fair_write(&hub->fair, hub->back.frame_max, buf + used, size - used);
     if (used > 0)
         amqp_back_sent(&hub->back, now);
+    run(hub);
     if (amqp_hub_cost(hub) < before)
         wake_all(hub);
     return used;
@@ -356,4 +391,5 @@ void amqp_hub_tick(struct amqp_hub *hub, uint64_t now)
         wake_all(hub);
     }
     amqp_back_tick(&hub->back, now);
+    run(hub);
 }

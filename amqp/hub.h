@@ -13,7 +13,9 @@
 
 #include "amqp/back.h"
 #include "amqp/brake.h"
+#include "amqp/errand.h"
 #include "amqp/fair.h"
+#include "amqp/queues.h"
 #include "amqp/rules.h"
 #include "amqp/slots.h"
 #include "amqp/tokens.h"
@@ -38,6 +40,7 @@ struct amqp_hub_config {
     struct amqp_back_config back;
     const char *const *exchange_types; /* as in amqp/rules.h */
     unsigned reply_tokens_max;         /* direct reply-to tokens that are remembered */
+    unsigned exclusive_max;            /* exclusive queues of one client; 0: AMQP_EXCLUSIVE_MAX_DEFAULT */
     uint64_t body_max;                 /* bytes of one message */
     size_t memory_max;    /* what all clients may have sent that the broker has not taken yet, in bytes */
     size_t member_up_max; /* of one client's complete commands: past it, nothing is read from it */
@@ -64,6 +67,8 @@ struct amqp_hub {
     struct amqp_fair fair;
     struct amqp_rules rules;
     struct amqp_tokens tokens;
+    struct amqp_errands errands;
+    struct amqp_queues queues;
     amqp_pool_t pool;          /* for one command at a time */
     struct amqp_limits limits; /* of what is held for clients */
     size_t held;               /* for clients, of all members */
@@ -122,6 +127,10 @@ void amqp_hub_account(struct amqp_hub *hub, size_t before, size_t after);
 
 /* Queues a command for the broker, with its channel set. Takes it over. */
 void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_command *command);
+
+/* Queues the Close-Ok to a Close of the broker's, made of `spare`, which is taken over. */
+void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_flow *flow, const struct amqp_slot *slot,
+                            struct amqp_command *spare);
 
 /* Queues channel.close on an OPEN slot, which no lane has any more interest in. */
 void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *close);

@@ -43,6 +43,7 @@ static void forget(struct amqp_lane *lane)
 {
     amqp_member_account_held(lane->member, cost_of(&lane->held), 0);
     amqp_command_queue_clear(&lane->held);
+    amqp_queues_leave(lane);
     amqp_tags_clear(&lane->tags);
     lane->is_committing = false;
     lane->is_getting = false;
@@ -72,8 +73,8 @@ static int open_slot(struct amqp_lane *lane, struct amqp_command *command, struc
 {
     struct amqp_member *member = lane->member;
     struct amqp_slots *slots = &member->hub->slots;
-    const bool has_free = amqp_slots_has_free(slots);
-    struct amqp_slot *slot = amqp_slots_take(slots);
+    const bool has_free = amqp_slots_has_free(slots, AMQP_SLOT_CLIENTS);
+    struct amqp_slot *slot = amqp_slots_take(slots, AMQP_SLOT_CLIENTS);
     if (slot == NULL) {
         amqp_command_destroy(command);
         return has_free ? no_memory(e)
@@ -125,14 +126,21 @@ void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e)
     leave_slot(lane, NULL);
 }
 
+/* In LEAVING: there is nothing more to send. */
+static void let_go(struct amqp_lane *lane)
+{
+    forget(lane);
+    leave_slot(lane, NULL);
+}
+
 int amqp_lane_leave(struct amqp_lane *lane)
 {
     if (lane->slot == NULL)
         return AMQP_LANE_GONE;
     if (lane->state == AMQP_LANE_OPEN) {
-        forget(lane);
         lane->state = AMQP_LANE_LEAVING;
-        leave_slot(lane, NULL);
+        if (STAILQ_EMPTY(&lane->held))
+            let_go(lane);
     }
     return AMQP_LANE_GOES_ON;
 }
@@ -146,14 +154,15 @@ static struct amqp_span tag_of_cancel(const struct amqp_command *command)
 }
 
 /* The broker may not see it before it has answered something else. */
-static bool must_wait(const struct amqp_lane *lane, const struct amqp_command *command)
+static bool must_wait(struct amqp_lane *lane, const struct amqp_command *command)
 {
     switch (command->spec->id) {
     case AMQP_CHANNEL_CLOSE_METHOD: return false;
     case AMQP_BASIC_CANCEL_METHOD:
         return lane->is_committing || amqp_tags_find(&lane->tags, tag_of_cancel(command)) == AMQP_TAG_ASKED;
-    case AMQP_BASIC_GET_METHOD: return lane->is_committing || lane->is_getting;
-    default: return lane->is_committing;
+    case AMQP_BASIC_GET_METHOD:
+        return lane->is_committing || lane->is_getting || amqp_queues_must_wait(lane, command);
+    default: return lane->is_committing || amqp_queues_must_wait(lane, command);
     }
 }
 
@@ -167,9 +176,7 @@ static int pass_consume(struct amqp_lane *lane, const amqp_basic_consume_t *cons
                            "attempt to reuse consumer tag '%.*s'", (int)tag.len, (const char *)tag.data);
         return -1;
     }
-    return amqp_tags_set(&lane->tags, tag, consume->nowait ? AMQP_TAG_LIVE : AMQP_TAG_ASKED) < 0
-               ? no_memory(e)
-               : 0;
+    return amqp_tags_set(&lane->tags, tag, AMQP_TAG_ASKED) < 0 ? no_memory(e) : 0;
 }
 
 /* Judges by the state, and notes what changes it. 0 or -1 with `*e`. */
@@ -210,7 +217,8 @@ static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, stru
         return no_memory(e);
     if (amqp_command_min_frame(command) > hub->back.frame_max)
         return refuse(e, AMQP_CODE_FRAME_ERROR, command->spec->id, "longer than the broker's frame_max");
-    if (!amqp_rules_check(&hub->rules, command, decoded, e) || pass_state(lane, command, decoded, e) < 0)
+    if (!amqp_rules_check(&hub->rules, command, decoded, e) || pass_state(lane, command, decoded, e) < 0 ||
+        amqp_queues_pass(lane, command, decoded, e) < 0)
         return AMQP_LANE_REFUSED;
     tidy_header(command);
     return amqp_command_encode(command, decoded) < 0 ? no_memory(e) : 0;
@@ -234,9 +242,9 @@ static int forward(struct amqp_lane *lane, struct amqp_command *command, struct 
 }
 
 /* Sends what need not wait any longer, in order. */
-static int release(struct amqp_lane *lane, struct amqp_exception *e)
+static int send_held(struct amqp_lane *lane, struct amqp_exception *e)
 {
-    while (lane->state == AMQP_LANE_OPEN && !STAILQ_EMPTY(&lane->held)) {
+    while (!STAILQ_EMPTY(&lane->held)) {
         struct amqp_command *command = STAILQ_FIRST(&lane->held);
         if (must_wait(lane, command))
             break;
@@ -244,6 +252,18 @@ static int release(struct amqp_lane *lane, struct amqp_exception *e)
         amqp_member_account_held(lane->member, amqp_command_cost(command), 0);
         if (forward(lane, command, e) < 0)
             return AMQP_LANE_REFUSED;
+    }
+    return AMQP_LANE_GOES_ON;
+}
+
+/* Who leaves can't be refused any more. */
+int amqp_lane_resume(struct amqp_lane *lane, struct amqp_exception *e)
+{
+    if (lane->state == AMQP_LANE_OPEN)
+        return send_held(lane, e);
+    if (lane->state == AMQP_LANE_LEAVING && lane->slot->state == AMQP_SLOT_OPEN) {
+        if (send_held(lane, e) < 0 || STAILQ_EMPTY(&lane->held))
+            let_go(lane);
     }
     return AMQP_LANE_GOES_ON;
 }
@@ -315,12 +335,11 @@ static bool note(struct amqp_lane *lane, const struct amqp_command *command)
 
 int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
-    if (!note(lane, command)) {
+    if (note(lane, command) && !command->is_quiet)
+        tell(lane, command);
+    else
         amqp_command_destroy(command);
-        return AMQP_LANE_GOES_ON;
-    }
-    tell(lane, command);
-    return release(lane, e);
+    return amqp_lane_resume(lane, e);
 }
 
 int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command)

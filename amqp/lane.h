@@ -10,7 +10,8 @@
  *                              └──── broker's Close ─────────────────────────►┴► TOLD ─ client's Close-Ok ─►
  * (gone)
  *
- * and, when the whole client leaves, from OPEN to LEAVING ─ broker's Close-Ok ─► (gone).
+ * and, when the whole client leaves, from OPEN to LEAVING ─ broker's Close-Ok ─► (gone). There the slot is
+ * closed as soon as what was held back has been sent.
  *
  * The client's commands pass only in OPEN. In CLOSING, ENDING and LEAVING the slot is on its way out; what
  * the broker still answers to earlier commands is passed on, so a client sees the same as alone, and hears of
@@ -18,6 +19,7 @@
  */
 
 #include "amqp/assembler.h"
+#include "amqp/names.h"
 #include "amqp/slots.h"
 #include "amqp/tags.h"
 #include <uthash.h>
@@ -42,6 +44,7 @@ struct amqp_lane {
     struct amqp_assembler assembler;
     struct amqp_tags tags;
     struct amqp_command_queue held; /* must wait for an answer of the broker's, in order */
+    struct amqp_wait wait;          /* for the queue that the first of them names */
     bool is_committing;             /* tx.commit was sent, commit-ok is due */
     bool is_getting;                /* basic.get was sent, its answer is due */
     struct amqp_exception end;      /* ENDING: what the client will be told */
@@ -65,12 +68,16 @@ int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct 
 /* The lane has broken a rule that costs it no more than itself. */
 void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e);
 
-/* The client leaves: what is held back is dropped, and the slot closed. GOES_ON, or GONE: there is none. */
+/* The client leaves: what is held back is still sent, then the slot closed. GOES_ON, or GONE: there is none.
+ */
 int amqp_lane_leave(struct amqp_lane *lane);
 
 /* A command from the broker other than channel.close and close-ok; taken over. GOES_ON or REFUSED: a command
  * that was held back until now breaks a rule. */
 int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e);
+
+/* What the first command held back has waited for may be over. GOES_ON or REFUSED. */
+int amqp_lane_resume(struct amqp_lane *lane, struct amqp_exception *e);
 
 /* The broker's channel.close, taken over; the slot is no longer the lane's. GOES_ON or GONE. */
 int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command);

@@ -18,6 +18,7 @@ void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *
     amqp_front_init(&member->front, &front_ops, config, now);
     amqp_flow_init(&member->up);
     STAILQ_INIT(&member->down);
+    amqp_owner_init(&member->queues, member);
 }
 
 /* The first command in line for the client is written, or will not be. */
@@ -38,6 +39,7 @@ static void drop_down(struct amqp_member *member)
 void amqp_member_deinit(struct amqp_member *member)
 {
     assert(member->hub == NULL && member->lanes == NULL && amqp_flow_is_empty(&member->up));
+    assert(member->queues.count == 0);
     drop_down(member);
     amqp_front_deinit(&member->front);
 }
@@ -102,22 +104,27 @@ static void leave_lanes(struct amqp_member *member)
         member->hub->favourite = NULL;
 }
 
+/* All channels are free; exclusive queues may not be yet. */
+static void finish_leaving(struct amqp_member *member)
+{
+    if (amqp_queues_release(member->hub, member))
+        amqp_member_released(member);
+}
+
+void amqp_member_released(struct amqp_member *member)
+{
+    leave_hub(member);
+    member->ops->on_wake(member);
+}
+
 static void begin_end(struct amqp_member *member, uint64_t now)
 {
     member->state = AMQP_MEMBER_ENDING;
     member->end_ms = now + member->hub->config->end_timeout_ms;
     leave_lanes(member);
     if (member->slots == 0)
-        leave_hub(member);
+        finish_leaving(member);
     member->ops->on_wake(member);
-}
-
-/* The client does not listen any more, so there is no sense in waiting for answers. */
-static void drop_all(struct amqp_member *member)
-{
-    drop_down(member);
-    if (member->hub != NULL)
-        drop_lanes(member);
 }
 
 void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e, uint64_t now)
@@ -144,7 +151,7 @@ void amqp_member_gone(struct amqp_member *member, uint64_t now)
     struct amqp_exception e;
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "the client is gone");
     amqp_front_abandon(&member->front);
-    drop_all(member);
+    drop_down(member);
     amqp_member_end(member, &e, now);
 }
 
@@ -155,8 +162,7 @@ void amqp_member_slot_freed(struct amqp_member *member)
     if (member->slots > 0 || member->state != AMQP_MEMBER_ENDING)
         return;
     drop_lanes(member); /* those in TOLD, whose Close-Ok is of no interest */
-    leave_hub(member);
-    member->ops->on_wake(member);
+    finish_leaving(member);
 }
 
 void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e)
@@ -166,6 +172,7 @@ void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception
         member->end_ms = member->hub->now + member->hub->config->end_timeout_ms;
     }
     drop_lanes(member);
+    amqp_queues_abandon(member);
     member->slots = 0;
     leave_hub(member);
     member->ops->on_wake(member);
@@ -397,7 +404,7 @@ void amqp_member_tick(struct amqp_member *member, uint64_t now)
         member->hub->now = now;
     amqp_front_tick(&member->front, now);
     if (now >= member->end_ms) {
-        drop_all(member);
+        drop_down(member);
         if (member->state == AMQP_MEMBER_JOINED)
             begin_end(member, now);
         tell_end(member, now);

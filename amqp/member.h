@@ -8,10 +8,10 @@
  *     GREETING ─ join ─► JOINED ─ it leaves, breaks a rule, the broker is lost ─► ENDING ─ all freed ─► OVER
  *         └────────────────────────── closed before it joined ──────────────────────────────────────────┘
  *
- * In ENDING its channels are closed upstream. The client gets the answers to what it said before, and hears
- * of the end when all is freed (or that takes longer than the end timeout), as it would from the broker
- * itself. The member may be freed once amqp_member_is_over and what amqp_member_write gives is sent, or the
- * client is gone.
+ * In ENDING its channels are closed upstream, then its exclusive queues are deleted. The client gets the
+ * answers to what it said before, and hears of the end when all is freed (or that takes longer than the end
+ * timeout), as it would from the broker itself. The member may be freed once amqp_member_is_over and what
+ * amqp_member_write gives is sent, or the client is gone.
  */
 
 #include "amqp/brake.h"
@@ -53,6 +53,7 @@ struct amqp_member {
     size_t held_cost;               /* commands held back in lanes */
     size_t partial_cost;            /* incomplete commands in lanes */
     unsigned slots;                 /* that are not free yet */
+    struct amqp_owner queues;       /* exclusive ones */
     struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
     uint64_t end_ms;           /* ENDING: when it is told at the latest */
 };
@@ -107,6 +108,15 @@ static inline bool amqp_member_is_doomed(const struct amqp_member *member)
 
 /* A slot of its is free again. */
 void amqp_member_slot_freed(struct amqp_member *member);
+
+/* Whether nothing is left of it but exclusive queues, which are being deleted. */
+static inline bool amqp_member_is_releasing(const struct amqp_member *member)
+{
+    return member->state == AMQP_MEMBER_ENDING && member->slots == 0;
+}
+
+/* They are gone. */
+void amqp_member_released(struct amqp_member *member);
 
 /* The hub is lost: nothing is left of the member there. */
 void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e);

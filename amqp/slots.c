@@ -5,15 +5,17 @@
 #include <assert.h>
 #include <stdlib.h>
 
-int amqp_slots_init(struct amqp_slots *slots, uint16_t count)
+int amqp_slots_init(struct amqp_slots *slots, uint16_t count, uint16_t reserved)
 {
     *slots = (struct amqp_slots){.count = count};
+    slots->reserved = reserved < count ? reserved : (uint16_t)(count - 1);
     STAILQ_INIT(&slots->free);
     slots->slots = calloc(count, sizeof(*slots->slots));
     if (slots->slots == NULL)
         return -1;
     for (uint16_t i = 0; i < count; i++) {
         slots->slots[i].number = (uint16_t)(i + 1);
+        amqp_uses_init(&slots->slots[i].uses);
         STAILQ_INSERT_TAIL(&slots->free, &slots->slots[i], entry);
     }
     return 0;
@@ -36,13 +38,21 @@ static struct amqp_command *make_spare(void)
     return amqp_command_make(AMQP_CHANNEL_CLOSE_METHOD, &close);
 }
 
-struct amqp_slot *amqp_slots_take(struct amqp_slots *slots)
+bool amqp_slots_has_free(const struct amqp_slots *slots, enum amqp_slot_user user)
+{
+    const int kept = user == AMQP_SLOT_CLIENTS ? slots->reserved - slots->ours : 0;
+    return slots->count - slots->used > (kept > 0 ? kept : 0);
+}
+
+struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user user)
 {
     struct amqp_slot *slot = STAILQ_FIRST(&slots->free);
-    if (slot == NULL || (slot->spare = make_spare()) == NULL)
+    if (!amqp_slots_has_free(slots, user) || (slot->spare = make_spare()) == NULL)
         return NULL;
     STAILQ_REMOVE_HEAD(&slots->free, entry);
     slots->used++;
+    slots->ours = (uint16_t)(slots->ours + (user == AMQP_SLOT_OURS));
+    slot->user = user;
     slot->state = AMQP_SLOT_OPEN;
     return slot;
 }
@@ -61,8 +71,10 @@ static void give_back(struct amqp_slots *slots, struct amqp_slot *slot)
     slot->spare = NULL;
     slot->state = AMQP_SLOT_FREE;
     slot->member = NULL;
+    slot->errands = NULL;
     slot->lane = NULL;
     slots->used--;
+    slots->ours = (uint16_t)(slots->ours - (slot->user == AMQP_SLOT_OURS));
     STAILQ_INSERT_TAIL(&slots->free, slot, entry);
 }
 

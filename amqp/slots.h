@@ -13,6 +13,7 @@
  */
 
 #include "amqp/assembler.h"
+#include "amqp/names.h"
 
 enum amqp_slot_state {
     AMQP_SLOT_FREE,
@@ -22,6 +23,13 @@ enum amqp_slot_state {
     AMQP_SLOT_CROSSED,   /* both */
 };
 
+/* Who takes a slot. */
+enum amqp_slot_user {
+    AMQP_SLOT_CLIENTS,
+    AMQP_SLOT_OURS, /* errands; some are kept free for them */
+};
+
+struct amqp_errand_channel;
 struct amqp_lane;
 struct amqp_member;
 
@@ -29,9 +37,12 @@ struct amqp_slot {
     STAILQ_ENTRY(amqp_slot) entry; /* while free */
     uint16_t number;
     enum amqp_slot_state state;
-    struct amqp_member *member; /* whose it is until it is free again; NULL: our own, or free */
-    struct amqp_lane *lane;     /* NULL: what the broker says is of no interest any more */
+    enum amqp_slot_user user;
+    struct amqp_member *member;          /* whose it is until it is free again; NULL: our own, or free */
+    struct amqp_errand_channel *errands; /* of our own; NULL: a client's, or free */
+    struct amqp_lane *lane;              /* NULL: what the broker says is of no interest any more */
     struct amqp_assembler assembler;
+    struct amqp_uses uses;      /* queues that it names; empty when the broker has closed it */
     struct amqp_command *spare; /* made when it was opened, so that closing it never fails; NULL: used */
 };
 
@@ -39,21 +50,20 @@ struct amqp_slots {
     struct amqp_slot *slots; /* by number - 1 */
     uint16_t count;
     uint16_t used;
+    uint16_t ours;                 /* of those used, our own */
+    uint16_t reserved;             /* kept free for us, those used by us included */
     STAILQ_HEAD(, amqp_slot) free; /* the longest free first */
 };
 
-/* Numbers 1 to `count`. 0 or -1: out of memory. */
-int amqp_slots_init(struct amqp_slots *slots, uint16_t count);
+/* Numbers 1 to `count`, of which `reserved` at most are kept from clients. 0 or -1: out of memory. */
+int amqp_slots_init(struct amqp_slots *slots, uint16_t count, uint16_t reserved);
 void amqp_slots_deinit(struct amqp_slots *slots);
 
 /* Whether amqp_slots_take will find one. */
-static inline bool amqp_slots_has_free(const struct amqp_slots *slots)
-{
-    return !STAILQ_EMPTY(&slots->free);
-}
+bool amqp_slots_has_free(const struct amqp_slots *slots, enum amqp_slot_user user);
 
 /* A number to open, state OPEN. NULL: all are taken, or out of memory. */
-struct amqp_slot *amqp_slots_take(struct amqp_slots *slots);
+struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user user);
 
 /* The slot of a number, if it is in use. */
 struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number);

@@ -4,9 +4,10 @@
  * Input: a program of steps, | step | argument | bytes … |
  *
  * Two clients share a connection to the model broker, which is as strict as RabbitMQ. Client 0 is hostile: it
- * says whatever the input has, frames or garbage. Client 1 works on one channel. The broker takes its time
- * with answers and closes channels by itself. Whatever happens, nothing that RabbitMQ would close the
- * connection for may come out, client 1 must not notice, and in the end nothing may be left.
+ * says whatever the input has, frames or garbage. Client 1 works on one channel, on an exclusive queue. The
+ * broker takes its time with commands and answers, runs channels in any order, closes channels and deletes
+ * queues by itself. Whatever happens, nothing that RabbitMQ would close the connection for may come out, and
+ * nothing that touches client 1's queue; client 1 must not notice, and in the end nothing may be left.
  */
 
 #include "tests/unit/amqp/rig.h"
@@ -39,12 +40,32 @@ static void say_frame(uint8_t type, uint8_t channel, const uint8_t *payload, siz
 static void work(void)
 {
     const unsigned before = rig.clients[BYSTANDER].events;
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes("q")};
-    frames_method(&f, BYSTANDERS_CHANNEL, AMQP_QUEUE_DECLARE_METHOD, &declare);
+    int owner = MODEL_ANYBODY;
+    frames_declare(&f, BYSTANDERS_CHANNEL, "x", FRAMES_EXCLUSIVE);
     rig_say(&rig, BYSTANDER, &f);
     rig_pump(&rig);
     REQUIRE(rig.clients[BYSTANDER].events == before + 1);
     REQUIRE(rig_last(&rig, BYSTANDER)->method == AMQP_QUEUE_DECLARE_OK_METHOD);
+    REQUIRE(model_names_owner(&rig.broker, "x", &owner) && owner == BYSTANDER);
+}
+
+/* What names a queue, so that the fuzzer need not find out how. */
+static void say_queue_command(uint8_t argument)
+{
+    static const char *const names[] = {"x", "xx", "", "x\n"};
+    const char *name = names[argument % 4];
+    const uint16_t channel = (uint16_t)(1 + argument / 4 % 3);
+    switch (argument / 12 % 8) {
+    case 0: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE); break;
+    case 1: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE | FRAMES_NOWAIT); break;
+    case 2: frames_declare(&f, channel, name, FRAMES_PASSIVE); break;
+    case 3: frames_declare(&f, channel, name, 0); break;
+    case 4: frames_delete(&f, channel, name); break;
+    case 5: frames_bind(&f, channel, name); break;
+    case 6: frames_get(&f, channel, name, true); break;
+    default: frames_consume(&f, channel, name, "", false); break;
+    }
+    rig_say(&rig, HOSTILE, &f);
 }
 
 /* Any channel but the bystander's, which is the first that was opened. */
@@ -58,20 +79,26 @@ static void close_some_channel(uint8_t which)
 static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t left)
 {
     const size_t len = argument < left ? argument : left;
-    switch (what % 10) {
+    switch (what % 14) {
     case 0: amqp_member_feed(&rig.clients[HOSTILE].member, data, len, rig.now); return len;
     case 1:
     case 2:
     case 3:
         if (len == 0)
             return 0;
-        say_frame((uint8_t)(what % 10), data[0], data + 1, len - 1);
+        say_frame((uint8_t)(what % 14), data[0], data + 1, len - 1);
         return len;
     case 4: say_open(argument % 8, HOSTILE); return 0;
     case 5: rig_pump_without_answers(&rig); return 0;
     case 6: model_broker_answer(&rig.broker, argument); return 0;
     case 7: close_some_channel(argument); return 0;
     case 8: rig.broker_reads = argument & 1; return 0;
+    case 9: say_queue_command(argument); return 0;
+    case 10: rig.broker.is_lazy = argument & 1; return 0;
+    case 11:
+        model_broker_run(&rig.broker, argument % MODEL_CHANNELS, 1 + argument / MODEL_CHANNELS);
+        return 0;
+    case 12: model_names_remove(&rig.broker, "xx"); return 0;
     default: rig_pump(&rig); return 0;
     }
 }
@@ -86,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rig_join(&rig, BYSTANDER, AMQP_CAN_CANCEL_NOTIFY);
     say_open(BYSTANDERS_CHANNEL, BYSTANDER);
     rig_pump(&rig);
+    work();
     for (size_t at = 0; at + 2 <= size;) {
         const size_t used = step(data[at], data[at + 1], data + at + 2, size - at - 2);
         at += 2 + used;

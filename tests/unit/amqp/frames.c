@@ -118,3 +118,26 @@ amqp_table_t frames_table(amqp_table_entry_t *entry, const char *key, uint8_t ki
     entry->value.kind = kind;
     return (amqp_table_t){.num_entries = 1, .entries = entry};
 }
+
+void frames_declare(struct frames *f, uint16_t channel, const char *queue, unsigned flags)
+{
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue),
+                                    .passive = (flags & FRAMES_PASSIVE) != 0,
+                                    .exclusive = (flags & FRAMES_EXCLUSIVE) != 0,
+                                    .nowait = (flags & FRAMES_NOWAIT) != 0};
+    frames_method(f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
+void frames_bind(struct frames *f, uint16_t channel, const char *queue)
+{
+    amqp_queue_bind_t bind = {.queue = amqp_cstring_bytes(queue),
+                              .exchange = amqp_cstring_bytes("amq.direct"),
+                              .routing_key = amqp_cstring_bytes("key")};
+    frames_method(f, channel, AMQP_QUEUE_BIND_METHOD, &bind);
+}
+
+void frames_delete(struct frames *f, uint16_t channel, const char *queue)
+{
+    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(queue)};
+    frames_method(f, channel, AMQP_QUEUE_DELETE_METHOD, &delete);
+}

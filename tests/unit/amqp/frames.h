@@ -25,6 +25,9 @@ void frames_content(struct frames *f, uint16_t channel, const amqp_basic_propert
 /* basic.publish to the default exchange with its content. */
 void frames_publish(struct frames *f, uint16_t channel, const char *key, const void *body, size_t len);
 
+/* Of frames_declare. */
+enum { FRAMES_PASSIVE = 1, FRAMES_EXCLUSIVE = 2, FRAMES_NOWAIT = 4 };
+
 /* What clients say. */
 void frames_open(struct frames *f, uint16_t channel);
 void frames_close(struct frames *f, uint16_t channel);
@@ -32,6 +35,9 @@ void frames_consume(struct frames *f, uint16_t channel, const char *queue, const
 void frames_cancel(struct frames *f, uint16_t channel, const char *tag);
 void frames_qos(struct frames *f, uint16_t channel, uint16_t prefetch, bool global);
 void frames_get(struct frames *f, uint16_t channel, const char *queue, bool no_ack);
+void frames_declare(struct frames *f, uint16_t channel, const char *queue, unsigned flags);
+void frames_bind(struct frames *f, uint16_t channel, const char *queue);
+void frames_delete(struct frames *f, uint16_t channel, const char *queue);
 void frames_ack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple);
 void frames_nack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple);
 

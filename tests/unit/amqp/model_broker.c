@@ -5,6 +5,7 @@
 #include "amqp/rules.h"
 #include "amqp/wire.h"
 #include <amqp_framing.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,13 @@ static struct model_broker *model_of(struct amqp_front *front)
     return (struct model_broker *)((char *)front - offsetof(struct model_broker, front));
 }
 
+static void init_channel(struct model_channel *channel)
+{
+    channel->session = MODEL_PROXY;
+    STAILQ_INIT(&channel->inbox);
+    TAILQ_INIT(&channel->deliveries.unacked);
+}
+
 void model_broker_init(struct model_broker *model)
 {
     memset(model, 0, sizeof(*model));
@@ -40,14 +48,16 @@ void model_broker_init(struct model_broker *model)
     STAILQ_INIT(&model->out);
     LIST_INIT(&model->queues);
     for (int i = 0; i < MODEL_CHANNELS; i++)
-        TAILQ_INIT(&model->channels[i].deliveries.unacked);
+        init_channel(&model->channels[i]);
 }
 
 void model_broker_deinit(struct model_broker *model)
 {
     model_queues_clear(model);
-    for (int i = 0; i < MODEL_CHANNELS; i++)
+    for (int i = 0; i < MODEL_CHANNELS; i++) {
+        amqp_command_queue_clear(&model->channels[i].inbox);
         amqp_assembler_reset(&model->channels[i].assembler);
+    }
     amqp_command_queue_clear(&model->answers);
     amqp_command_queue_clear(&model->out);
     amqp_front_deinit(&model->front);
@@ -215,6 +225,8 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
     } else if (channel->state == MODEL_CLOSED) {
         channel->state = MODEL_OPEN;
+        channel->session = model->names.session_of(model->names.ctx, number);
+        channel->last_queue[0] = '\0';
         model->opened++;
         answer_plainly(model, number, AMQP_CHANNEL_OPEN_OK_METHOD);
     } else if (channel->state == MODEL_CLOSING) {
@@ -228,10 +240,32 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "in the middle of tx.commit");
     } else if (!amqp_rules_check(&rules, command, decoded, &e)) {
         model_kill(model, e.code, method, e.text);
-    } else {
+    } else if (!model_names_handle(model, number, command, decoded)) {
         handle_open(model, number, command, decoded);
     }
     empty_amqp_pool(&pool);
+}
+
+unsigned model_broker_run(struct model_broker *model, uint16_t number, unsigned n)
+{
+    struct amqp_command_queue *inbox = &model->channels[number].inbox;
+    unsigned handled = 0;
+    while (handled < n && !STAILQ_EMPTY(inbox)) {
+        struct amqp_command *command = STAILQ_FIRST(inbox);
+        STAILQ_REMOVE_HEAD(inbox, entry);
+        handle(model, number, command);
+        amqp_command_destroy(command);
+        handled++;
+    }
+    return handled;
+}
+
+unsigned model_broker_run_all(struct model_broker *model)
+{
+    unsigned handled = 0;
+    for (uint16_t i = 1; i < MODEL_CHANNELS; i++)
+        handled += model_broker_run(model, i, UINT_MAX);
+    return handled;
 }
 
 /* --- the connection --- */
@@ -262,8 +296,9 @@ static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, u
         amqp_assembler_feed(&model->channels[frame->channel].assembler, &client_rules, frame, &command, &e)) {
     case AMQP_ASSEMBLER_MORE: break;
     case AMQP_ASSEMBLER_COMMAND:
-        handle(model, frame->channel, command);
-        amqp_command_destroy(command);
+        STAILQ_INSERT_TAIL(&model->channels[frame->channel].inbox, command, entry);
+        if (!model->is_lazy)
+            model_broker_run(model, frame->channel, UINT_MAX);
         break;
     case AMQP_ASSEMBLER_REFUSED: model_kill(model, e.code, e.method, e.text); break;
     default: abort();

@@ -13,6 +13,7 @@
 
 #include "amqp/assembler.h"
 #include "amqp/front.h"
+#include "tests/unit/amqp/model_names.h"
 #include "tests/unit/amqp/model_queues.h"
 #include <amqp.h>
 
@@ -23,6 +24,10 @@ enum model_state { MODEL_CLOSED, MODEL_OPEN, MODEL_CLOSING };
 struct model_channel {
     enum model_state state;
     bool is_committing;
+    int session;                     /* MODEL_PROXY: none */
+    char last_queue[256];            /* that was declared */
+    char named_queue[256];           /* by the command that is being handled */
+    struct amqp_command_queue inbox; /* not handled yet, while `is_lazy` */
     struct amqp_assembler assembler;
     struct model_deliveries deliveries;
 };
@@ -35,6 +40,8 @@ struct model_broker {
     struct amqp_exception killed; /* code 0: it lives */
     unsigned opened;              /* channels opened in all */
     LIST_HEAD(, model_queue) queues;
+    struct model_names names;
+    bool is_lazy;      /* channels handle their commands when they are told to */
     char deleted[256]; /* the queue that is not made anew */
     unsigned made_up;  /* consumer tags */
     unsigned published;
@@ -48,6 +55,10 @@ void model_broker_init(struct model_broker *model);
 void model_broker_deinit(struct model_broker *model);
 void model_broker_feed(struct model_broker *model, const uint8_t *data, size_t len);
 size_t model_broker_write(struct model_broker *model, uint8_t *buf, size_t size);
+
+/* Lets a channel handle at most `n` of its commands, or all channels all. Returns how many they were. */
+unsigned model_broker_run(struct model_broker *model, uint16_t channel, unsigned n);
+unsigned model_broker_run_all(struct model_broker *model);
 
 /* Lets at most `n` answers go. Returns how many went. */
 unsigned model_broker_answer(struct model_broker *model, unsigned n);

@@ -435,6 +435,13 @@ void model_delete_queue(struct model_broker *model, const char *name)
     free_queue(queue);
 }
 
+void model_drop_queue(struct model_broker *model, const char *name)
+{
+    struct model_queue *queue = find_queue(model, name);
+    if (queue != NULL)
+        free_queue(queue);
+}
+
 /* --- looking --- */
 
 unsigned model_queue_depth(struct model_broker *model, const char *name)

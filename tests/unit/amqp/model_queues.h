@@ -76,6 +76,9 @@ void model_leave_queues(struct model_broker *model, uint16_t channel);
 /* Somebody else deletes the queue; consumers are told. */
 void model_delete_queue(struct model_broker *model, const char *name);
 
+/* It goes, and its consumers with it. */
+void model_drop_queue(struct model_broker *model, const char *name);
+
 struct model_consumer *model_find_consumer(struct model_broker *model, uint16_t channel);
 unsigned model_queue_depth(struct model_broker *model, const char *name); /* ready messages */
 unsigned model_queue_consumers(struct model_broker *model, const char *name);

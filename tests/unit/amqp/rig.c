@@ -73,6 +73,25 @@ static void on_member_wake(struct amqp_member *member)
 
 static const struct amqp_member_ops member_ops = {on_login, on_open, on_member_wake};
 
+/* --- whose the channels are, for the broker --- */
+
+static int session_of(void *ctx, uint16_t channel)
+{
+    const struct rig *rig = ctx;
+    const struct amqp_member *member = rig->hub.slots.slots[channel - 1].member;
+    for (int i = 0; i < RIG_CLIENTS; i++) {
+        if (member == &rig->clients[i].member)
+            return i;
+    }
+    return MODEL_PROXY;
+}
+
+static bool is_joined(void *ctx, int session)
+{
+    const struct rig *rig = ctx;
+    return rig->clients[session].member.state == AMQP_MEMBER_JOINED;
+}
+
 void rig_init(struct rig *rig)
 {
     memset(rig, 0, sizeof(*rig));
@@ -80,6 +99,9 @@ void rig_init(struct rig *rig)
     rig->broker_reads = true;
     rig_config = default_config;
     model_broker_init(&rig->broker);
+    rig->broker.names.session_of = session_of;
+    rig->broker.names.is_joined = is_joined;
+    rig->broker.names.ctx = rig;
     amqp_hub_init(&rig->hub, &hub_ops, &rig_config, 0);
     for (int i = 0; i < RIG_CLIENTS; i++) {
         amqp_member_init(&rig->clients[i].member, &member_ops, &front_config, 0);
@@ -89,6 +111,17 @@ void rig_init(struct rig *rig)
     REQUIRE(amqp_hub_is_running(&rig->hub));
 }
 
+/* But for channels of the hub's own, and for what no session owned. */
+static bool nothing_is_left(const struct rig *rig)
+{
+    for (int i = 0; i < RIG_CLIENTS; i++) {
+        if (model_names_count(&rig->broker, i) > 0)
+            return false;
+    }
+    return model_broker_open_channels(&rig->broker) == rig->hub.slots.ours &&
+           rig->hub.slots.used == rig->hub.slots.ours && TAILQ_EMPTY(&rig->hub.errands.waiting);
+}
+
 void rig_deinit(struct rig *rig)
 {
     rig->broker_reads = true;
@@ -96,8 +129,7 @@ void rig_deinit(struct rig *rig)
         for (int i = 0; i < RIG_CLIENTS; i++)
             amqp_member_gone(&rig->clients[i].member, rig->now);
         rig_pump(rig);
-        REQUIRE(rig->is_down || model_broker_open_channels(&rig->broker) == 0);
-        REQUIRE(rig->is_down || rig->hub.slots.used == 0);
+        REQUIRE(rig->is_down || nothing_is_left(rig));
         amqp_hub_close(&rig->hub, "bye", rig->now);
         rig_pump(rig);
     }
@@ -106,6 +138,7 @@ void rig_deinit(struct rig *rig)
     for (int i = 0; i < RIG_CLIENTS; i++) {
         amqp_member_gone(&rig->clients[i].member, rig->now);
         REQUIRE(amqp_member_is_over(&rig->clients[i].member));
+        REQUIRE(rig->clients[i].member.queues.count == 0);
         REQUIRE(rig->clients[i].member.held_cost == 0 && rig->clients[i].member.partial_cost == 0);
         amqp_member_deinit(&rig->clients[i].member);
         amqp_frame_reader_deinit(&rig->clients[i].reader);
@@ -180,7 +213,7 @@ void rig_pump(struct rig *rig)
 {
     do
         rig_pump_without_answers(rig);
-    while (model_broker_answer(&rig->broker, UINT32_MAX) > 0);
+    while (model_broker_run_all(&rig->broker) + model_broker_answer(&rig->broker, UINT32_MAX) > 0);
 }
 
 void rig_say(struct rig *rig, unsigned client, struct frames *f)

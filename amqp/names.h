@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AMQP_NAMES_H
+#define AMQP_NAMES_H
+
+/*
+ * Names of queues, as far as they matter at the moment: because commands that name them are under way at the
+ * broker, because a member owns an exclusive queue of that name, or because somebody waits for either. What
+ * follows from it is in amqp/queues.h; here are the objects.
+ *
+ *     FREE ─ exclusive declare passes ─► CLAIMED ─ declare-ok ─► OWNED ─ delete-ok, found gone ─► FREE
+ *                                           └──── refused ────────────────────────────────────────┘
+ *
+ * A name lives as long as it is referred to (ref and unref). Putting a name into the table can't fail.
+ */
+
+#include "amqp/cursor.h"
+#include "amqp/errand.h"
+
+#define AMQP_QUEUE_NAME_MAX 255
+
+struct amqp_lane;
+struct amqp_member;
+struct amqp_name;
+struct amqp_slot;
+
+/* Whose exclusive queues: a member's, or those that nobody could delete. */
+struct amqp_owner {
+    TAILQ_HEAD(, amqp_name) names; /* CLAIMED and OWNED, the longest not looked at first */
+    unsigned count;
+    struct amqp_member *member; /* NULL: nobody's */
+};
+
+enum amqp_name_state {
+    AMQP_NAME_FREE, /* no member of ours has an exclusive queue of that name */
+    AMQP_NAME_CLAIMED,
+    AMQP_NAME_OWNED,
+};
+
+/* What a command is to the queue that it names. */
+enum amqp_use_kind {
+    AMQP_USE_PLAIN,
+    AMQP_USE_CLAIM,  /* declares it, exclusive */
+    AMQP_USE_DELETE, /* deletes it */
+};
+
+/* A command that names a queue and was sent to the broker, which has not answered yet. */
+struct amqp_use {
+    STAILQ_ENTRY(amqp_use) entry;
+    struct amqp_name *name;
+    uint32_t method;
+    enum amqp_use_kind kind;
+    bool is_quiet; /* it was nowait: the answer is not the client's */
+};
+
+/* What a slot is about to do with queues. */
+struct amqp_uses {
+    STAILQ_HEAD(, amqp_use) queue; /* in the order they were sent */
+    unsigned count;
+    struct amqp_name *last; /* the queue that was declared last: RabbitMQ's "" */
+};
+
+/* A lane whose first command that is held back needs the name. */
+struct amqp_wait {
+    TAILQ_ENTRY(amqp_wait) entry;
+    struct amqp_name *name; /* NULL: it does not wait for any */
+    struct amqp_lane *lane;
+    enum amqp_use_kind kind;
+    unsigned since; /* checks of the name that had begun before */
+    bool is_locked; /* a later check has found the queue in place */
+};
+
+struct amqp_name {
+    LIST_ENTRY(amqp_name) bucket;   /* while is_listed */
+    TAILQ_ENTRY(amqp_name) changed; /* while is_changed */
+    TAILQ_ENTRY(amqp_name) owned;   /* in the owner's list */
+    unsigned refs; /* uses, waits, `last` of slots, the owner, the errand, the list of changes */
+    enum amqp_name_state state;
+    struct amqp_owner *owner;  /* NULL in FREE */
+    unsigned uses;             /* commands under way */
+    struct amqp_slot *user;    /* the one slot that they are all on; NULL: several, or none */
+    unsigned claims;           /* of the uses, those that claim */
+    unsigned changes;          /* of the uses, those that claim or delete */
+    struct amqp_slot *changer; /* the one slot that these are on, unless FREE */
+    TAILQ_HEAD(, amqp_wait) waits;
+    struct amqp_errand errand; /* under way in CHECKING and DELETING */
+    enum { AMQP_NAME_IDLE, AMQP_NAME_CHECKING, AMQP_NAME_DELETING } errand_state;
+    unsigned checks;      /* that have begun */
+    unsigned claims_done; /* that the broker has answered, or refused */
+    unsigned claims_then; /* claims_done when the last check began */
+    bool is_changed;      /* its waits have to be looked at */
+    bool is_listed;       /* in the table; not: the broker has not found it yet */
+    uint8_t len;
+    uint8_t text[];
+};
+
+enum { AMQP_NAME_BUCKETS = 1024 };
+
+struct amqp_names {
+    LIST_HEAD(, amqp_name) buckets[AMQP_NAME_BUCKETS];
+    TAILQ_HEAD(, amqp_name) changed;
+    uint32_t seed;
+};
+
+void amqp_names_init(struct amqp_names *names, uint32_t seed);
+
+/* The name of a text, without a reference; NULL: none is known. */
+struct amqp_name *amqp_names_find(const struct amqp_names *names, struct amqp_span text);
+
+/* The name of a text of at most AMQP_QUEUE_NAME_MAX bytes, with a reference; made if there is none. NULL: no
+ * memory. */
+struct amqp_name *amqp_names_get(struct amqp_names *names, struct amqp_span text);
+
+/* One that the broker is to find, with a reference; not in the table. NULL: no memory. */
+struct amqp_name *amqp_name_create_blank(void);
+
+/* The broker has found it: puts it into the table. It must be blank. */
+void amqp_names_fill_in(struct amqp_names *names, struct amqp_name *name, struct amqp_span text);
+
+struct amqp_name *amqp_name_ref(struct amqp_name *name);
+void amqp_name_unref(struct amqp_name *name); /* NULL is ignored */
+
+static inline struct amqp_span amqp_name_text(const struct amqp_name *name)
+{
+    return (struct amqp_span){.data = name->text, .len = name->len};
+}
+
+/* Whether clients can't make up such a name: "amq.". */
+bool amqp_name_is_reserved(struct amqp_span text);
+
+void amqp_owner_init(struct amqp_owner *owner, struct amqp_member *member);
+
+/* FREE to CLAIMED; CLAIMED or OWNED to FREE; to another owner. */
+void amqp_name_take(struct amqp_name *name, struct amqp_owner *owner);
+void amqp_name_free(struct amqp_name *name);
+void amqp_name_give(struct amqp_name *name, struct amqp_owner *owner);
+
+void amqp_uses_init(struct amqp_uses *uses);
+
+#endif

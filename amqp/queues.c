@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amqp/queues.h"
+#include "amqp/hub.h"
+#include "amqp/member.h"
+#include "amqp/queue_subject.h"
+#include <amqp_framing.h>
+#include <assert.h>
+#include <stdlib.h>
+
+void amqp_queues_init(struct amqp_queues *queues, uint32_t seed)
+{
+    amqp_names_init(&queues->names, seed);
+    amqp_owner_init(&queues->orphans, NULL);
+}
+
+/* --- who waits --- */
+
+void amqp_queues_changed(struct amqp_hub *hub, struct amqp_name *name)
+{
+    if (name->is_changed || TAILQ_EMPTY(&name->waits))
+        return;
+    name->is_changed = true;
+    amqp_name_ref(name);
+    TAILQ_INSERT_TAIL(&hub->queues.names.changed, name, changed);
+    hub->ops->on_wake(hub);
+}
+
+static void begin_wait(struct amqp_lane *lane, struct amqp_name *name, enum amqp_use_kind kind)
+{
+    lane->wait =
+        (struct amqp_wait){.name = amqp_name_ref(name), .lane = lane, .kind = kind, .since = name->checks};
+    TAILQ_INSERT_TAIL(&name->waits, &lane->wait, entry);
+}
+
+void amqp_queues_leave(struct amqp_lane *lane)
+{
+    struct amqp_name *name = lane->wait.name;
+    if (name == NULL)
+        return;
+    TAILQ_REMOVE(&name->waits, &lane->wait, entry);
+    lane->wait.name = NULL;
+    amqp_queues_changed(lane->member->hub, name);
+    amqp_name_unref(name);
+}
+
+/* --- the judgement --- */
+
+enum verdict { PASSES, WAITS, LOCKED };
+
+static bool owns(const struct amqp_member *member, const struct amqp_name *name)
+{
+    return name->owner != NULL && name->owner->member == member;
+}
+
+static enum verdict judge(const struct amqp_lane *lane, const struct amqp_name *name, enum amqp_use_kind kind)
+{
+    const struct amqp_wait *first = TAILQ_FIRST(&name->waits);
+    if (owns(lane->member, name))
+        return kind != AMQP_USE_PLAIN && name->changes > 0 && name->changer != lane->slot ? WAITS : PASSES;
+    if (name->state != AMQP_NAME_FREE)
+        return name->state == AMQP_NAME_OWNED && lane->wait.name == name && lane->wait.is_locked ? LOCKED
+                                                                                                 : WAITS;
+    if (first != NULL && first != &lane->wait)
+        return WAITS;
+    return kind != AMQP_USE_CLAIM || name->uses == 0 || name->user == lane->slot ? PASSES : WAITS;
+}
+
+/* Somebody waits for a queue that another one owns. */
+static void check_if_owned(struct amqp_hub *hub, struct amqp_name *name)
+{
+    if (name->state == AMQP_NAME_OWNED)
+        amqp_queues_check(hub, name);
+}
+
+/* The text of the queue that was declared last on the slot, in *text. False: the broker has yet to name it.
+ */
+static bool find_last(const struct amqp_slot *slot, struct amqp_subject *subject)
+{
+    const struct amqp_name *last = slot->uses.last;
+    const struct amqp_use *use;
+    STAILQ_FOREACH (use, &slot->uses.queue, entry) {
+        if (use->method == AMQP_QUEUE_DECLARE_METHOD)
+            last = use->name;
+    }
+    if (last != NULL && !last->is_listed)
+        return false;
+    subject->how = last != NULL ? AMQP_SUBJECT_NAMED : AMQP_SUBJECT_NONE;
+    subject->len = last != NULL ? last->len : 0;
+    if (last != NULL)
+        memcpy(subject->text, last->text, last->len);
+    return true;
+}
+
+static struct amqp_span text_of(const struct amqp_subject *subject)
+{
+    return (struct amqp_span){.data = subject->text, .len = subject->len};
+}
+
+bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *command)
+{
+    struct amqp_hub *hub = lane->member->hub;
+    struct amqp_subject subject;
+    amqp_subject_find(command, &subject);
+    if (subject.how == AMQP_SUBJECT_NONE)
+        return false;
+    if (lane->slot->uses.count >= AMQP_USES_MAX ||
+        (subject.how == AMQP_SUBJECT_LAST && !find_last(lane->slot, &subject)))
+        return true; /* until the broker has answered something else on the channel */
+    if (subject.how != AMQP_SUBJECT_NAMED)
+        return false;
+    struct amqp_name *name = amqp_names_find(&hub->queues.names, text_of(&subject));
+    if (name == NULL || judge(lane, name, subject.kind) != WAITS)
+        return false;
+    if (lane->wait.name == NULL)
+        begin_wait(lane, name, subject.kind);
+    if (!owns(lane->member, name))
+        check_if_owned(hub, name);
+    return true;
+}
+
+static void resume(struct amqp_lane *lane)
+{
+    struct amqp_exception e = {0};
+    amqp_member_judge(lane->member, lane, amqp_lane_resume(lane, &e), &e);
+}
+
+/* All who wait are looked at, in order. Lanes may vanish meanwhile, so a mark keeps the place. */
+static void run_name(struct amqp_hub *hub, struct amqp_name *name)
+{
+    struct amqp_wait mark = {.name = name};
+    struct amqp_wait *wait;
+    TAILQ_INSERT_HEAD(&name->waits, &mark, entry);
+    while ((wait = TAILQ_NEXT(&mark, entry)) != NULL) {
+        TAILQ_REMOVE(&name->waits, &mark, entry);
+        TAILQ_INSERT_AFTER(&name->waits, wait, &mark, entry);
+        if (judge(wait->lane, name, wait->kind) != WAITS)
+            resume(wait->lane);
+        else if (!owns(wait->lane->member, name))
+            check_if_owned(hub, name);
+    }
+    TAILQ_REMOVE(&name->waits, &mark, entry);
+}
+
+void amqp_queues_run(struct amqp_hub *hub)
+{
+    struct amqp_name *name;
+    while ((name = TAILQ_FIRST(&hub->queues.names.changed)) != NULL) {
+        TAILQ_REMOVE(&hub->queues.names.changed, name, changed);
+        name->is_changed = false;
+        run_name(hub, name);
+        amqp_name_unref(name);
+    }
+}
+
+/* --- what is under way --- */
+
+static void begin_use(struct amqp_slot *slot, struct amqp_use *use)
+{
+    struct amqp_name *name = use->name;
+    STAILQ_INSERT_TAIL(&slot->uses.queue, use, entry);
+    slot->uses.count++;
+    name->user = name->uses == 0 || name->user == slot ? slot : NULL;
+    name->uses++;
+    if (use->kind == AMQP_USE_PLAIN)
+        return;
+    name->changes++;
+    name->changer = slot;
+    if (use->kind != AMQP_USE_CLAIM)
+        return;
+    name->claims++;
+    if (name->state == AMQP_NAME_FREE)
+        amqp_name_take(name, &slot->member->queues);
+}
+
+/* Whatever came of it has been noted. */
+static void end_use(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_use *use)
+{
+    struct amqp_name *name = use->name;
+    STAILQ_REMOVE(&slot->uses.queue, use, amqp_use, entry);
+    slot->uses.count--;
+    name->uses--;
+    name->changes -= use->kind != AMQP_USE_PLAIN;
+    name->claims -= use->kind == AMQP_USE_CLAIM;
+    name->claims_done += use->kind == AMQP_USE_CLAIM;
+    if (name->state == AMQP_NAME_CLAIMED && name->claims == 0)
+        amqp_name_free(name);
+    amqp_queues_changed(hub, name);
+    amqp_name_unref(name);
+    free(use);
+}
+
+static void set_last(struct amqp_slot *slot, struct amqp_name *name)
+{
+    amqp_name_unref(slot->uses.last);
+    slot->uses.last = name;
+}
+
+static void hear_declare_ok(struct amqp_hub *hub, struct amqp_slot *slot, const struct amqp_use *use,
+                            const struct amqp_command *command)
+{
+    struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
+    struct amqp_name *name = use->name;
+    if (!name->is_listed)
+        amqp_names_fill_in(&hub->queues.names, name, amqp_take_short_string(&c));
+    set_last(slot, amqp_name_ref(name));
+    if (use->kind != AMQP_USE_CLAIM || name->state != AMQP_NAME_CLAIMED)
+        return;
+    name->state = AMQP_NAME_OWNED;
+    amqp_queues_look_after(hub, name->owner, 2);
+}
+
+/* Declares that are under way may bring it back. */
+static void hear_delete_ok(const struct amqp_slot *slot, const struct amqp_use *use)
+{
+    struct amqp_name *name = use->name;
+    if (!owns(slot->member, name))
+        return;
+    if (name->claims > 0)
+        name->state = AMQP_NAME_CLAIMED;
+    else
+        amqp_name_free(name);
+}
+
+bool amqp_queues_hear(struct amqp_hub *hub, struct amqp_slot *slot, const struct amqp_command *command)
+{
+    const uint32_t method = amqp_subject_answered_by(command->spec->id);
+    struct amqp_use *use;
+    STAILQ_FOREACH (use, &slot->uses.queue, entry) {
+        if (use->method == method)
+            break;
+    }
+    if (method == 0 || use == NULL)
+        return true;
+    const bool is_quiet = use->is_quiet;
+    if (method == AMQP_QUEUE_DECLARE_METHOD)
+        hear_declare_ok(hub, slot, use, command);
+    else if (method == AMQP_QUEUE_DELETE_METHOD)
+        hear_delete_ok(slot, use);
+    end_use(hub, slot, use);
+    return !is_quiet;
+}
+
+void amqp_queues_slot_over(struct amqp_hub *hub, struct amqp_slot *slot)
+{
+    while (!STAILQ_EMPTY(&slot->uses.queue))
+        end_use(hub, slot, STAILQ_FIRST(&slot->uses.queue));
+    set_last(slot, NULL);
+}
+
+/* --- passing --- */
+
+static int no_memory(struct amqp_exception *e)
+{
+    amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
+    return -1;
+}
+
+static int locked(const struct amqp_hub *hub, const struct amqp_name *name, uint32_t method,
+                  struct amqp_exception *e)
+{
+    const struct amqp_span vhost = hub->config->back.vhost;
+    amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_RESOURCE_LOCKED, method,
+                       "cannot obtain exclusive access to locked queue '%.*s' in vhost '%.*s'. It could be "
+                       "originally declared on another connection or the exclusive property value does not "
+                       "match that of the original declaration.",
+                       (int)name->len, (const char *)name->text, (int)vhost.len, (const char *)vhost.data);
+    return -1;
+}
+
+unsigned amqp_queues_max(const struct amqp_hub *hub)
+{
+    return hub->config->exclusive_max > 0 ? hub->config->exclusive_max : AMQP_EXCLUSIVE_MAX_DEFAULT;
+}
+
+/* RabbitMQ words its limit of a vhost's queues so. */
+static int check_limit(struct amqp_member *member, const struct amqp_name *name,
+                       const struct amqp_subject *subject, struct amqp_exception *e)
+{
+    const unsigned max = amqp_queues_max(member->hub);
+    if (subject->kind != AMQP_USE_CLAIM || owns(member, name) || member->queues.count < max)
+        return 0;
+    amqp_queues_look_after(member->hub, &member->queues, 16);
+    amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_PRECONDITION_FAILED, AMQP_QUEUE_DECLARE_METHOD,
+                       "cannot declare queue '%.*s': limit of exclusive queues (%u) is reached",
+                       (int)subject->len, (const char *)subject->text, max);
+    return -1;
+}
+
+static struct amqp_name *name_for(struct amqp_hub *hub, const struct amqp_subject *subject)
+{
+    if (subject->how == AMQP_SUBJECT_NEW)
+        return amqp_name_create_blank();
+    return amqp_names_get(&hub->queues.names, text_of(subject));
+}
+
+static int admit(struct amqp_lane *lane, const struct amqp_name *name, const struct amqp_subject *subject,
+                 uint32_t method, struct amqp_exception *e)
+{
+    const enum verdict verdict = judge(lane, name, subject->kind);
+    amqp_queues_leave(lane);
+    assert(verdict != WAITS);
+    return verdict == LOCKED ? locked(lane->member->hub, name, method, e)
+                             : check_limit(lane->member, name, subject, e);
+}
+
+static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject, uint32_t method,
+                      void *decoded, struct amqp_exception *e)
+{
+    struct amqp_name *name = name_for(lane->member->hub, subject);
+    struct amqp_use *use = name != NULL ? malloc(sizeof(*use)) : NULL;
+    if (use == NULL) {
+        amqp_name_unref(name);
+        return no_memory(e);
+    }
+    if (admit(lane, name, subject, method, e) < 0) {
+        amqp_name_unref(name);
+        free(use);
+        return -1;
+    }
+    *use = (struct amqp_use){.name = name, .method = method, .kind = subject->kind};
+    use->is_quiet = amqp_subject_take_nowait(method, decoded);
+    begin_use(lane->slot, use);
+    return 0;
+}
+
+int amqp_queues_pass(struct amqp_lane *lane, const struct amqp_command *command, void *decoded,
+                     struct amqp_exception *e)
+{
+    struct amqp_subject subject;
+    amqp_subject_find(command, &subject);
+    if (subject.how == AMQP_SUBJECT_LAST)
+        find_last(lane->slot, &subject);
+    if (subject.how == AMQP_SUBJECT_NONE)
+        return 0;
+    return pass_named(lane, &subject, command->spec->id, decoded, e);
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_AMQP_MODEL_NAMES_H
+#define TESTS_AMQP_MODEL_NAMES_H
+
+/*
+ * Which queues of the model broker are there, and whose. This is done by RabbitMQ's rules for names that
+ * begin with "x" and those that the broker makes up; other queues are always there and everybody's.
+ *
+ * RabbitMQ lets every channel of the connection use its exclusive queues. The model knows the session behind
+ * a channel, and notes it as fatal when one's command reaches another one's exclusive queue: a trespass.
+ */
+
+#include "amqp/command.h"
+#include <stdbool.h>
+
+struct model_broker;
+
+#define MODEL_NAMES 32
+
+/* Sessions are numbers from 0. */
+enum {
+    MODEL_PROXY = -1,     /* on a channel: the proxy's own */
+    MODEL_ANYBODY = -2,   /* of a queue: it is not exclusive */
+    MODEL_ELSEWHERE = -3, /* of a queue: it is exclusive to another connection */
+};
+
+struct model_name {
+    char text[256]; /* "": this entry is free */
+    int owner;
+};
+
+struct model_names {
+    struct model_name list[MODEL_NAMES];
+    unsigned made_up;
+    bool refuses_deletes; /* with 403: the user may not */
+
+    /* Who is behind a channel that is opened, and whether a session still goes on. */
+    int (*session_of)(void *ctx, uint16_t channel);
+    bool (*is_joined)(void *ctx, int session);
+    void *ctx;
+};
+
+/*
+ * A method that names a queue. True: that was all, it is answered, or the channel closed. False: it is for
+ * the queue to do, or there is nothing to it.
+ */
+bool model_names_handle(struct model_broker *model, uint16_t channel, const struct amqp_command *command,
+                        void *decoded);
+
+/* A queue comes or goes by no doing of the clients'. False: there are MODEL_NAMES already. */
+bool model_names_add(struct model_broker *model, const char *text, int owner);
+void model_names_remove(struct model_broker *model, const char *text);
+
+/* The queue's owner. False: it is not there. */
+bool model_names_owner(const struct model_broker *model, const char *text, int *owner);
+
+/* How many there are of a session's. */
+unsigned model_names_count(const struct model_broker *model, int owner);
+
+#endif

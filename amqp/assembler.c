@@ -143,7 +143,7 @@ int amqp_assembler_feed(struct amqp_assembler *a, const struct amqp_assembler_ru
         (frame->type == AMQP_FRAME_HEARTBEAT && frame->size > 0))
         return unknown_frame(frame, e);
     if (frame->type == AMQP_FRAME_HEARTBEAT)
-        return unexpected(a, e, "heartbeat on a channel");
+        return unexpected(a, e, "type 8, 0 octets");
     if (a->partial == NULL)
         return frame->type == AMQP_FRAME_METHOD
                    ? take_method(a, rules, frame, command, e)

@@ -173,8 +173,8 @@ static void refuse_frame(struct amqp_front *front, enum amqp_code code, const st
                          uint64_t now)
 {
     struct amqp_exception e;
-    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, code, 0, "type %u, channel %u, %u octets", frame->type,
-                       frame->channel, frame->size);
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, code, 0, "type %u, channel %u, %u octets%s", frame->type,
+                       frame->channel, frame->size, code == AMQP_CODE_FRAME_ERROR ? ": unknown_frame" : "");
     blame(front, &e, now);
 }
 

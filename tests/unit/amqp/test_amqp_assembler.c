@@ -133,6 +133,7 @@ static void test_frames_out_of_order(void **state)
     assert_refused(AMQP_CODE_UNEXPECTED_FRAME, AMQP_SCOPE_CONNECTION);
     frames_raw(&in, AMQP_FRAME_HEARTBEAT, 1, "", 0);
     assert_refused(AMQP_CODE_UNEXPECTED_FRAME, AMQP_SCOPE_CONNECTION);
+    assert_string_equal(exception.text, "UNEXPECTED_FRAME - type 8, 0 octets");
     frames_method(&in, 1, AMQP_BASIC_PUBLISH_METHOD, &publish);
     frames_method(&in, 1, AMQP_CHANNEL_CLOSE_METHOD, &close);
     assert_refused(AMQP_CODE_UNEXPECTED_FRAME, AMQP_SCOPE_CONNECTION);

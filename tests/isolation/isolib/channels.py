@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Methods that the state of a channel does not allow."""
+from pika import spec
+from pika.spec import Basic, Channel, Confirm, Connection, Exchange, Queue, Tx
+
+from harness.amqp_raw import method, short_string
+
+from .offender import says
+from .program import FINE, Program
+
+CLOSE = Channel.Close(200, "", 0, 0)
+PERSISTENT = spec.BasicProperties(delivery_mode=2)
+
+
+def closes_twice(o) -> None:
+    """A Close-Ok too many."""
+    o.publish(exchange="no-such-exchange")
+    o.hear(Channel.Close)
+    o.say(Channel.CloseOk(), Channel.CloseOk())
+
+
+def closing_crosses(o) -> None:
+    """Both sides close the channel; both must answer. A new one on its number is as good as any."""
+    o.publish(exchange="no-such-exchange")
+    o.say(CLOSE)
+    o.hear(Channel.Close)
+    o.say(Channel.CloseOk())
+    o.hear(Channel.CloseOk)
+    o.do(Channel.Open())
+
+
+def ignored_while_closing(o) -> None:
+    """What comes behind an error is not looked at, up to the Close-Ok."""
+    o.publish(exchange="no-such-exchange")
+    o.hear(Channel.Close)
+    o.say(Queue.Declare(queue="left-alone"), Basic.Ack(77), Basic.Qos(prefetch_size=1))
+    o.publish()
+    o.say(Channel.CloseOk())
+    o.do(Channel.Open())
+
+
+def opens_during_close(o) -> None:
+    o.publish(exchange="no-such-exchange")
+    o.hear(Channel.Close)
+    o.say(Channel.Open())
+
+
+def one_channel_too_many(o) -> None:
+    o.again(channel_max=2)
+    o.do(Channel.Open(), channel=2)
+    o.say(Channel.Open(), channel=3)
+
+
+def more_than_channel_max(o) -> None:
+    """The number counts channels, it is not the highest."""
+    o.again(channel_max=2)
+    o.do(Channel.Open(), channel=2000)
+    o.do(CLOSE, channel=2000)
+    o.do(Channel.Open(), channel=2)
+
+
+AN_ERROR = Basic.Qos(prefetch_size=1)  # at which the program ends where what came before was no error
+
+
+def busy_commit(o) -> None:
+    """Commits what takes the broker a moment, and does not wait."""
+    o.do(Queue.Declare(queue="committed", durable=True), Tx.Select())
+    for _ in range(20):
+        o.publish(key="committed", body=bytes(5000), properties=PERSISTENT)
+    o.say(Tx.Commit(), Basic.Qos(), AN_ERROR)
+
+
+def early_cancel(o) -> None:
+    o.do(Queue.Declare(queue="cancelled"))
+    o.say(Basic.Consume(queue="cancelled", consumer_tag="t"), Basic.Cancel("t"))
+    o.hear(Basic.ConsumeOk)
+    o.say(AN_ERROR)
+
+
+def late_cancel(o) -> None:
+    o.do(Queue.Declare(queue="cancelled"), Basic.Consume(queue="cancelled", consumer_tag="t"))
+    o.do(Basic.Cancel("t"), Basic.Cancel("t"))
+
+
+PROGRAMS = [
+    Program(504, "a method on a channel that was never open", says(Basic.Qos(), channel=7)),
+    Program(504, "a message on a channel that was never open", lambda o: o.publish(channel=7)),
+    Program(504, "channel.close on a channel that was never open", says(CLOSE, channel=7)),
+    Program(504, "a method on a channel that is closed", lambda o: (o.do(CLOSE), o.say(Basic.Qos()))),
+    Program(504, "channel.close on a channel that is closed", lambda o: (o.do(CLOSE), o.say(CLOSE))),
+    Program(504, "a second open", says(Channel.Open())),
+    Program(504, "a second open before the first is answered",
+            says(Channel.Open(), Channel.Open(), channel=2)),
+    Program(504, "an open before the Close-Ok", opens_during_close),
+    Program(504, "a Close-Ok too many", closes_twice),
+    Program(FINE, "closes that cross", closing_crosses),
+    Program(FINE, "methods behind an error", ignored_while_closing),
+    Program(FINE, "closed and opened again", lambda o: (o.do(CLOSE), o.do(Channel.Open()))),
+
+    Program(503, "a Close-Ok unasked", says(Channel.CloseOk())),
+    Program(503, "channel.flow-ok", says(Channel.FlowOk(True))),
+    Program(503, "channel.open-ok", says(Channel.OpenOk())),
+    Program(503, "queue.declare-ok", says(Queue.DeclareOk("q", 0, 0))),
+    Program(503, "exchange.declare-ok", says(Exchange.DeclareOk())),
+    Program(503, "basic.qos-ok", says(Basic.QosOk())),
+    Program(503, "basic.cancel-ok", says(Basic.CancelOk("t"))),
+    Program(503, "confirm.select-ok", says(Confirm.SelectOk())),
+    Program(503, "tx.commit-ok", says(Tx.CommitOk())),
+    Program(503, "connection.close on channel 1", says(Connection.Close(200, "", 0, 0))),
+    Program(503, "connection.tune-ok on channel 1", says(Connection.TuneOk(1, 4096, 0))),
+    Program(503, "connection.update-secret on channel 1",
+            lambda o: o.raw(method((10, 70), bytes(4) + short_string("why"), 1))),
+
+    Program(504, "channel.open on channel 0", says(Channel.Open(), channel=0)),
+    Program(504, "queue.declare on channel 0", says(Queue.Declare(queue="q"), channel=0)),
+    Program(504, "a message on channel 0", lambda o: o.publish(channel=0)),
+    Program(504, "connection.tune-ok again", says(Connection.TuneOk(1, 4096, 0), channel=0)),
+    Program(504, "connection.open again", says(Connection.Open("/"), channel=0)),
+    Program(504, "connection.blocked by a client", says(Connection.Blocked("me"), channel=0)),
+
+    Program(530, "one channel too many", one_channel_too_many),
+    Program(FINE, "channel numbers over channel_max", more_than_channel_max),
+
+    Program(504, "a method behind tx.commit", busy_commit),
+    Program(541, "basic.cancel before consume-ok", early_cancel),
+    Program(FINE, "basic.cancel of what is cancelled", late_cancel),
+]

@@ -286,6 +286,8 @@ ssize_t vmci_socket_recvmsg(int fd, struct msghdr *message, int flags)
         return -EOPNOTSUPP;
     if (memo.type == SOCK_DGRAM)
         return receive_datagram(fd, &memo, message, flags);
+    if (memo.state != VMCI_SOCKET_CONNECTED)
+        return -ENOTCONN; /* a Unix socket has another word for it */
     /* No room for control messages: descriptors that a peer sends along are closed by the kernel. */
     rc = recvmsg(fd, &got, flags);
     if (rc < 0)

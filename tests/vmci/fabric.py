@@ -11,6 +11,7 @@ BUILD = os.environ.get("AMQPVSOCK_BUILD") or os.path.join(os.path.dirname(__file
 BIN = os.path.join(os.path.abspath(BUILD), "bin")
 RUN = os.path.join(BIN, "vmci-run")
 PYTHON = "/usr/bin/python3"
+VSOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vsock.py")
 DEADLINE_S = 20
 ACCEPTING = "00010000"
 

@@ -17,6 +17,12 @@ class Descriptors(Case):
     def test_dup_fork_and_scm_rights(self):
         self.run_as(2, CALLS, "handover")
 
+    def test_copies(self):
+        self.run_as(2, CALLS, "copies")
+
+    def test_every_way_to_wait(self):
+        self.run_as(2, CALLS, "waiting")
+
     def test_every_way_to_send_and_receive(self):
         """Also as _FORTIFY_SOURCE has it."""
         self.run_as(2, CALLS, "datagrams")
@@ -43,6 +49,45 @@ import socket
 with socket.socket(fileno=0) as s:
     s.sendall(f"{int(s.family)} {s.getpeername()}\\n".encode())
 """
+
+
+# A server and 20 clients at once in one loop of asyncio, whose transports know nothing of vsock.
+ASYNCIO = """
+import asyncio, socket
+
+async def serve(reader, writer):
+    peer = writer.get_extra_info('socket').getpeername()
+    writer.write(str(peer[0]).encode() + b' ' + await reader.read())
+    await writer.drain()
+    writer.close()
+
+async def ask(word):
+    sock = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, (2, 5000))
+    reader, writer = await asyncio.open_connection(sock=sock)
+    writer.write(word)
+    writer.write_eof()
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+async def main():
+    listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
+    listener.bind((socket.VMADDR_CID_ANY, 5000))
+    server = await asyncio.start_server(serve, sock=listener)
+    words = [b'%d' % i * 10000 for i in range(20)]
+    answers = await asyncio.gather(*(ask(word) for word in words))
+    server.close()
+    print(all(answer == b'2 ' + word for word, answer in zip(words, answers)))
+
+asyncio.run(main())
+"""
+
+
+class Programs(Case):
+    def test_asyncio(self):
+        self.assertEqual(self.run_as(2, PYTHON, "-c", ASYNCIO), "True\n")
 
 
 class Kernel(Case):

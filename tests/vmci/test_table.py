@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The table of vmci/README.md names a test in every row, and all of them exist."""
+"""The table of vmci/README.md names a test in every row, and all of them exist; so does a row for every rule."""
+import glob
 import os
 import re
 import unittest
@@ -13,6 +14,7 @@ FILES = {"stream": "test_socket_stream.c", "datagram": "test_socket_datagram.c",
          "users": "test_socket_users.c", "limits": "test_limits.c", "guide": "test_guide.py", "tools": "test_tools.py",
          "preload": "test_preload.py", "`vmci.users`": "test_users.py", "`tests/vm`": "../vm/CMakeLists.txt",
          "`unit.test_hybrid_doubles`": "test_hybrid_doubles.c", "`unit.test_hybrid_connect`": "test_hybrid_connect.c",
+         "rules": "rules/*.c", "`vm.programs`": "../vm/test_programs.py",
          "`unit.test_vmci_sockets`": "test_vmci_sockets.c", "`unit.test_hybrid_owner`": "test_hybrid_owner.c"}
 
 
@@ -25,17 +27,21 @@ def rows():
 
 def source_of(name):
     file = FILES[name]
-    folder = UNIT if file.endswith(".c") else HERE
-    with open(os.path.join(folder, file), encoding="utf-8") as source:
-        return source.read()
+    folder = UNIT if file.startswith("test_") and file.endswith(".c") else HERE
+    text = ""
+    for path in sorted(glob.glob(os.path.join(folder, file))):
+        with open(path, encoding="utf-8") as source:
+            text += source.read()
+    return text
 
 
 class Table(unittest.TestCase):
     def check_reference(self, reference):
         name, *tests = re.split(r":\s*", reference, maxsplit=1)
         source = source_of(name.strip())
-        for test in re.findall(r"`(test_\w+)`", tests[0] if tests else ""):
-            self.assertRegex(source, rf"(void|def) {test}\(")
+        self.assertTrue(source, name)
+        for test in re.findall(r"`(\w+)`", tests[0] if tests else ""):
+            self.assertRegex(source, rf"RULE\({test}\)" if name == "rules" else rf"(void|def) {test}\(")
 
     def test_every_row(self):
         self.assertGreater(len(rows()), 40)
@@ -47,6 +53,12 @@ class Table(unittest.TestCase):
                     continue
                 for reference in re.split(r"; |, (?=`unit)", row[4]):
                     self.check_reference(reference)
+
+    def test_every_rule(self):
+        in_rows = "".join(row[4] for row in rows())
+        for rule in re.findall(r"RULE\((\w+)\),", source_of("rules")):
+            with self.subTest(rule):
+                self.assertIn(f"`{rule}`", in_rows)
 
 
 if __name__ == "__main__":

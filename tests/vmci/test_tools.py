@@ -2,15 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Stock tools on the fabric by the preload library: Python's socket module, socat, ncat, each with each."""
 import hashlib
-import os
 import re
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from fabric import Case, PYTHON
+from fabric import Case, PYTHON, VSOCK
 from vsock import digest_of
 
-VSOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vsock.py")
 MIB = 1 << 20
 
 

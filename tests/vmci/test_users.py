@@ -4,8 +4,7 @@
 import os
 import unittest
 
-from fabric import Case, PYTHON, program
-from test_tools import VSOCK
+from fabric import Case, PYTHON, VSOCK, program
 
 ALICE = 65534  # is 101
 BOB = 1        # is 102

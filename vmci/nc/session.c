@@ -2,6 +2,7 @@
 #include "vmci/nc/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
 #include <sys/param.h>
@@ -55,6 +56,26 @@ static void touch(struct nc_session *session)
     session->idle.deadline_ms = nc_deadline_ms(session->idle_seconds);
 }
 
+/* Whoever reads our standard output is to see its end as well: our copy of it goes, its number stays taken.
+ */
+static void leave(int fd)
+{
+    const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    if (nowhere < 0)
+        return;
+    (void)dup2(nowhere, fd);
+    (void)close(nowhere);
+}
+
+static void pass_end(const struct nc_flow *flow)
+{
+    if (flow == &flow->session->back && flow->session->left.kind == NC_END_STDIO)
+        leave(flow->out.fd);
+    else
+        (void)shutdown(flow->out.fd, SHUT_WR);
+}
+
 /* This direction is over. The caller returns straight after: it may have been the last one. */
 static void end_flow(struct nc_flow *flow)
 {
@@ -63,7 +84,7 @@ static void end_flow(struct nc_flow *flow)
     flow->state = NC_FLOW_DONE;
     poll_flow(flow);
     if (flow->at_end == NC_END_PASS)
-        (void)shutdown(flow->out.fd, SHUT_WR);
+        pass_end(flow);
     if (flow->at_end == NC_END_ALL ||
         (session->there.state == NC_FLOW_DONE && session->back.state == NC_FLOW_DONE))
         finish(session, 0);

@@ -20,14 +20,14 @@
 
 /* What happens to the other side when a direction has ended, and all its bytes are written. */
 enum nc_at_end {
-    NC_END_PASS, /* it is told: half-close */
+    NC_END_PASS, /* it is told: half-close; standard output is given up */
     NC_END_KEEP, /* it is not told */
     NC_END_ALL,  /* the session is over */
 };
 
 enum nc_end_kind {
     NC_END_SOCKET, /* in and out are one stream that does not block, and the session's to close */
-    NC_END_STDIO,  /* they are others' too: never made non-blocking, never closed */
+    NC_END_STDIO,  /* they are others' too: never made non-blocking, closed by NC_END_PASS only */
 };
 
 struct nc_end {

@@ -3,7 +3,8 @@
  * Standard input and output joined with one stream at a time.
  *
  * Without -N it is over when the network's side ends; the end of standard input is kept from the peer. With
- * -N each direction has its own end, and it is over after both.
+ * -N each direction has its own end, and it is over after both; standard output ends with the first
+ * connection, but with -k, when there are more to come.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -41,11 +42,12 @@ static void join(struct talk *talk, int fd)
 {
     const struct nc_end here = {.in = STDIN_FILENO, .out = STDOUT_FILENO, .kind = NC_END_STDIO};
     const struct nc_end there = {.in = fd, .out = fd, .kind = NC_END_SOCKET};
+    const enum nc_at_end after_peer = talk->settings->keep_listening ? NC_END_KEEP : NC_END_PASS;
 
     talk->session.closed = closed;
     talk->session.idle_seconds = talk->settings->wait_s;
     if (talk->settings->half_close)
-        nc_session_start(talk->loop, &talk->session, here, NC_END_PASS, there, NC_END_PASS);
+        nc_session_start(talk->loop, &talk->session, here, NC_END_PASS, there, after_peer);
     else
         nc_session_start(talk->loop, &talk->session, here, NC_END_KEEP, there, NC_END_ALL);
 }

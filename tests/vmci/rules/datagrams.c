@@ -148,8 +148,8 @@ static bool sizes(void)
     memset(block, 'x', sizeof(block));
     holds = holds && send_to(pair.sender, block, LONGEST, VMADDR_CID_HOST, PORT) == LONGEST &&
             receive(pair.receiver, got, sizeof(got), &from) == LONGEST && memcmp(block, got, LONGEST) == 0;
-    return close_pair(&pair, holds && failed(send_to(pair.sender, block, LONGEST + 1, VMADDR_CID_HOST, PORT),
-                                             EMSGSIZE));
+    return close_pair(
+        &pair, holds && failed(send_to(pair.sender, block, LONGEST + 1, VMADDR_CID_HOST, PORT), EMSGSIZE));
 }
 
 static bool what_has_no_room_is_lost(void)

@@ -106,8 +106,7 @@ static bool unknown_options_fail(void)
 {
     const int one = 1;
     const int fd = stream();
-    const bool holds = failed(ask(fd, af, 99), ENOPROTOOPT) &&
-                       failed(ask(fd, IPPROTO_TCP, 1), ENOPROTOOPT) &&
+    const bool holds = failed(ask(fd, af, 99), ENOPROTOOPT) && failed(ask(fd, IPPROTO_TCP, 1), ENOPROTOOPT) &&
                        failed(setsockopt(fd, af, 99, &one, sizeof(one)), ENOPROTOOPT) &&
                        failed(setsockopt(fd, IPPROTO_TCP, 1, &one, sizeof(one)), ENOPROTOOPT);
 

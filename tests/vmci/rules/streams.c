@@ -146,8 +146,7 @@ static bool seqpackets_keep_messages_apart(void)
     struct ends ends;
     const bool holds = open_ends(&ends, SOCK_SEQPACKET) && send(ends.client, "one", 3, 0) == 3 &&
                        send(ends.client, "three", 5, 0) == 5 &&
-                       recv(ends.server, text, sizeof(text), 0) == 3 &&
-                       recv(ends.server, text, 2, 0) == 2 &&
+                       recv(ends.server, text, sizeof(text), 0) == 3 && recv(ends.server, text, 2, 0) == 2 &&
                        failed(recv(ends.server, text, sizeof(text), MSG_DONTWAIT), EAGAIN);
 
     return close_ends(&ends, holds);

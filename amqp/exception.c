@@ -3,6 +3,7 @@
 #include "amqp/text.h"
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static const struct {
     uint16_t code;
@@ -63,4 +64,11 @@ void amqp_exception_set(struct amqp_exception *e, enum amqp_scope scope, enum am
         va_end(arguments);
     }
     amqp_text_copy(e->text, sizeof(e->text), text);
+}
+
+const char *amqp_exception_cause(const struct amqp_exception *e)
+{
+    static const char forced[] = "CONNECTION_FORCED - ";
+    const size_t len = sizeof(forced) - 1;
+    return strncmp(e->text, forced, len) == 0 ? e->text + len : e->text;
 }

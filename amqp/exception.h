@@ -52,6 +52,10 @@ struct amqp_exception {
 void amqp_exception_set(struct amqp_exception *e, enum amqp_scope scope, enum amqp_code code, uint32_t method,
                         const char *format, ...) __attribute__((format(printf, 5, 6)));
 
+/* Why something was lost, for another exception's text: without the name of CONNECTION_FORCED, which says
+ * nothing then. Inside of `e`. */
+const char *amqp_exception_cause(const struct amqp_exception *e);
+
 /* Whether RabbitMQ closes the whole connection for this code (a "hard error"). */
 bool amqp_code_is_hard(uint16_t code);
 

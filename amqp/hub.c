@@ -255,7 +255,7 @@ static void cut_off_members(struct amqp_hub *hub, const struct amqp_exception *w
     struct amqp_exception e;
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
                        "the connection to the broker is lost: %s",
-                       why->code != AMQP_CODE_NONE ? why->text : "closed");
+                       why->code != AMQP_CODE_NONE ? amqp_exception_cause(why) : "closed");
     for (struct amqp_member *member = TAILQ_FIRST(&hub->members); member != NULL;) {
         struct amqp_member *next = TAILQ_NEXT(member, entry);
         amqp_member_cut_off(member, &e);

@@ -40,12 +40,19 @@ static const struct config_setting settings[] = {
     CONFIG_LIST(struct host_config, guests, .name = "guests", .initial = "vsock:any:5672",
                 .metavar = "ENDPOINT", .check = check_guests,
                 .help = "where guests connect: vsock:any:PORT, embedded:PORT or hybrid:GLOB:PORT"),
-    CONFIG_STRING(struct host_config, upstream, .name = "upstream", .required = true, .metavar = "URL",
-                  .check = check_upstream,
+    CONFIG_STRING(struct host_config, upstream, .name = "upstream", .required = true, .secret = true,
+                  .metavar = "URL", .check = check_upstream,
                   .help = "where all sessions go: tunnel://HOST:PORT, an AMQP proxy; or direct mode, "
-                          "amqp://[USER[:PASSWORD]@]HOST[:PORT][,HOST...][/VHOST], the nodes of a broker"),
+                          "amqp[s]://[USER[:PASSWORD]@]HOST[:PORT][,HOST...][/VHOST], the nodes of a broker"),
     CONFIG_STRING(struct host_config, password_file, .name = "password-file", .metavar = "FILE",
                   .help = "direct mode: the upstream's password is the first line of this file"),
+    CONFIG_STRING(struct host_config, tls_ca, .name = "tls-ca", .metavar = "FILE",
+                  .help = "amqps: the authorities, in PEM, one of which must have signed the nodes' "
+                          "certificates (otherwise the system's)"),
+    CONFIG_STRING(struct host_config, tls_cert, .name = "tls-cert", .metavar = "FILE",
+                  .help = "amqps: a certificate to show to the nodes, in PEM, with its chain"),
+    CONFIG_STRING(struct host_config, tls_key, .name = "tls-key", .metavar = "FILE",
+                  .help = "amqps: its key (otherwise in tls-cert)"),
     CONFIG_STRING(struct host_config, fabric, .name = "fabric", .metavar = "DIR",
                   .help = "embedded: the fabric's folder (otherwise $VMCI_FABRIC, or amqp-vsock/fabric in "
                           "the runtime folder)"),
@@ -77,7 +84,8 @@ static const struct config_setting settings[] = {
                         "those of the upstream for all, whatever they say"),
     CONFIG_ENUM(struct host_config, connections, .name = "connections", .initial = "1",
                 .choices = connections_choices,
-                .help = "direct mode: 1 connection for all who log in alike, or one per-guest"),
+                .help = "direct mode: 1 connection for all who log in alike, or one "
+                        "per-guest; split, publishing apart from consuming, is refused with the reason"),
     CONFIG_LIST(struct host_config, exchange_types, .name = "exchange-type", .metavar = "TYPE",
                 .help = "direct mode: an exchange type of a plugin that guests may declare"),
     CONFIG_UNSIGNED(struct host_config, channels_per_session, .name = "channels-per-session",
@@ -186,9 +194,7 @@ int host_upstream(const struct host_config *config, struct upstream_url *url, ch
     if (rc < 0 || url->kind == UPSTREAM_TUNNEL)
         return rc;
     rc = -EINVAL;
-    if (url->kind == UPSTREAM_AMQPS)
-        snprintf(why, why_size, "amqps:// is not available in this version");
-    else if (config->identity == HOST_IDENTITY_FIXED)
+    if (config->identity == HOST_IDENTITY_FIXED)
         rc = complete_login(config, url, why, why_size);
     else if (url->user != NULL || url->vhost != NULL || config->password_file != NULL)
         snprintf(why, why_size,

@@ -26,6 +26,9 @@ struct host_config {
     struct config_list guests;
     char *upstream;
     char *password_file;
+    char *tls_ca;
+    char *tls_cert;
+    char *tls_key;
     char *fabric;
     char *name;
     size_t window_bytes;

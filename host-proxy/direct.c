@@ -84,6 +84,7 @@ static int configure_pool(struct direct *direct, const struct host_config *confi
 {
     struct pool_config pool = {
         .hub = hub_config(direct, config),
+        .tls = direct->tls,
         .per_guest = config->connections == HOST_CONNECTIONS_PER_GUEST,
         .dial_timeout_ms = config->broker_timeout_ms,
         .host_name = direct->host->name,
@@ -113,6 +114,22 @@ static void configure_sessions(struct direct *direct, const struct host_config *
     far_set_init(&direct->sessions, &direct->host->loop, &far, &direct_session_far_ops);
 }
 
+/* For amqps. 0 or -1 after logging what is wrong. */
+static int configure_tls(struct direct *direct, const struct host_config *config)
+{
+    const struct mux_uv_tls_options options = {
+        .ca_file = config->tls_ca, .cert_file = config->tls_cert, .key_file = config->tls_key};
+    char why[256];
+
+    if (direct->url.kind != UPSTREAM_AMQPS)
+        return 0;
+    direct->tls = mux_uv_tls_create(&options, why, sizeof(why));
+    if (direct->tls != NULL)
+        return 0;
+    log_error(NULL, "cannot start", LOG_STR("reason", why));
+    return -1;
+}
+
 int direct_init(struct direct *direct, struct host *host, struct upstream_url *url)
 {
     const struct host_config *config = &host->config;
@@ -122,6 +139,8 @@ int direct_init(struct direct *direct, struct host *host, struct upstream_url *u
     direct->broker_wait_ms = config->broker_wait_ms;
     configure_front(direct, config);
     configure_sessions(direct, config);
+    if (configure_tls(direct, config) < 0)
+        return -1;
     if (configure_exchange_types(direct, &config->exchange_types) == 0 && configure_pool(direct, config) == 0)
         return 0;
     log_error(NULL, "cannot start", LOG_STR("reason", "out of memory"));
@@ -132,6 +151,7 @@ void direct_deinit(struct direct *direct)
 {
     credentials_unref(direct->pool.config.fixed);
     far_set_deinit(&direct->sessions);
+    mux_uv_tls_destroy(direct->tls);
     upstream_url_deinit(&direct->url);
     free(direct->exchange_types);
 }

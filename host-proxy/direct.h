@@ -16,6 +16,7 @@ struct direct {
     struct host *host; /* NULL: host-proxy is in tunnel mode */
     struct amqp_front_config front;
     struct upstream_url url;
+    struct mux_uv_tls *tls; /* amqps; NULL: amqp */
     struct pool pool;
     struct far_set sessions;
     const char **exchange_types; /* ends with NULL; NULL: the core ones only */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Lines about one guest's refusals before they are summed up. */
-static const struct log_limit refusals = {.burst = 50, .interval_ms = 10000};
+static const struct log_limit refusals = {.burst = 200, .interval_ms = 10000};
 
 void guest_table_init(struct guest_table *table)
 {

@@ -11,11 +11,13 @@
 
 #include "host-proxy/shared.h"
 #include "mux/uv/loop.h"
+#include "mux/uv/tls.h"
 
 struct pool_config {
     struct amqp_hub_config hub; /* but for the login and the name */
     struct credentials *fixed;  /* NULL: the clients' own. Referenced */
     const char *vhost;          /* with `fixed` */
+    struct mux_uv_tls *tls;     /* NULL: plain TCP */
     bool per_guest;             /* one for each guest */
     uint64_t dial_timeout_ms;   /* per node */
     const char *host_name;      /* for the name that the broker's tools show */

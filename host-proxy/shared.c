@@ -272,6 +272,9 @@ static void on_dialed(struct node_dial *dial, int fd, const char *text)
     shared->hub_open = true;
     shared->state = SHARED_GREETING;
     snprintf(shared->peer, sizeof(shared->peer), "%s", text);
+    if (pool->config.tls != NULL &&
+        mux_uv_tls_connect(pool->config.tls, &shared->uv_hub.stream, pool->nodes->nodes[dial->node].host) < 0)
+        amqp_uv_hub_abort(&shared->uv_hub, "out of memory");
 }
 
 /* ── The hub ── */
@@ -331,12 +334,12 @@ static void on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception *e)
     drop_idle_waiters(shared);
     if (state == SHARED_RUNNING) {
         log_warning(shared->object, "broker connection lost", LOG_UINT("code", e->code),
-                    LOG_STR("reason", e->text));
-        snprintf(shared->failure, sizeof(shared->failure), "%s", e->text);
+                    LOG_STR("reason", amqp_exception_cause(e)));
+        snprintf(shared->failure, sizeof(shared->failure), "%s", amqp_exception_cause(e));
     } else if (is_refusal(e) && !is_fixed(shared)) {
         tell_refused(shared, e);
     } else {
-        note_failure(shared, e->text);
+        note_failure(shared, amqp_exception_cause(e));
     }
 }
 

@@ -72,6 +72,7 @@ struct config_setting {
     const struct config_choice *choices;
     config_check check; /* for each text value, item of a list included; may be NULL */
     bool required;      /* a fault when neither file nor flags nor default give it */
+    bool secret;        /* its value is not repeated in a fault */
 };
 
 /* Rows. The member must have the type that enum config_type names: anything else does not compile. */

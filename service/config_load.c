@@ -121,7 +121,8 @@ static void take_entry(struct config_load *load, const struct config_entry *entr
         counts = false;
     }
     if (config_value_parse(setting, entry->text, &number, why) != 0)
-        config_fault_at(load, where, "%s '%s': %s", setting->name, entry->text, why);
+        config_fault_at(load, where, "%s '%s': %s", setting->name, setting->secret ? "..." : entry->text,
+                        why);
     else if (counts)
         store(load, setting, owner, entry->text, number);
 }

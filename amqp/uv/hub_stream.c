@@ -55,7 +55,7 @@ static void stream_on_eof(struct mux_uv_stream *stream)
 
 static void stream_on_error(struct mux_uv_stream *stream, int error)
 {
-    amqp_uv_hub_abort(of_stream(stream), uv_strerror(error));
+    amqp_uv_hub_abort(of_stream(stream), mux_uv_stream_reason(stream, error));
 }
 
 /* Write what is in the buffer, filled again if it is empty. Bytes written; 0: nothing to write; or -errno. */
@@ -86,7 +86,7 @@ static void stream_on_flush(struct mux_uv_stream *stream)
         ssize_t n = write_some(uv_hub);
 
         if (n < 0 && n != -EAGAIN) {
-            amqp_uv_hub_abort(uv_hub, uv_strerror((int)n));
+            amqp_uv_hub_abort(uv_hub, mux_uv_stream_reason(stream, (int)n));
             return;
         }
         if (n <= 0 || uv_hub->out_off < uv_hub->out_len)

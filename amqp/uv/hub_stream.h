@@ -38,7 +38,8 @@ struct amqp_uv_hub {
 
 /*
  * Takes over the connected descriptor, also on failure, and begins with the handshake. `config` and `ops`
- * must outlive it. 0, or a libuv error code: then nothing is open and no callback comes.
+ * must outlive it. 0, or a libuv error code: then nothing is open and no callback comes. Nothing is read or
+ * written before the loop goes on: until then a filter may be put on uv_hub->stream.
  */
 int amqp_uv_hub_open(struct amqp_uv_hub *uv_hub, struct mux_uv_loop *mux_loop, int fd,
                      const struct amqp_uv_hub_ops *ops, const struct amqp_hub_config *config);

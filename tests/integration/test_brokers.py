@@ -14,7 +14,7 @@ from harness.ports import free_port
 
 class Nodes(IntegrationTest):
     """Two forwarders to the node stand for two nodes; between them is a third that is dead."""
-    through_proxies = True
+    tunnel_only = "is about amqp-proxy; test_direct.py has host-proxy's nodes"
 
     @classmethod
     def make_chain(cls):
@@ -57,7 +57,7 @@ class Nodes(IntegrationTest):
 
 
 class NoNode(IntegrationTest):
-    through_proxies = True
+    tunnel_only = "is about amqp-proxy; test_direct.py has host-proxy's nodes"
 
     @classmethod
     def make_chain(cls):

@@ -9,7 +9,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.amqp_raw import HEADER, RawClient
 from harness.bystander import Bystander
 from harness.case import IntegrationTest, main
-from harness.chain import Chain, Endpoint
 from harness.process import Process
 
 LIMIT = 48  # descriptors, some of which every daemon needs for itself
@@ -23,8 +22,7 @@ class Descriptors(IntegrationTest):
 
     @classmethod
     def make_chain(cls):
-        chain = Chain(cls.workspace, [Endpoint(cls.node.host, cls.node.port)], [101, 102],
-                      guest_args=["--connect-timeout", "60s"])
+        chain = cls.new_chain(guest_args=["--connect-timeout", "60s"])
         chain.start_amqp(LIMITS if cls.limited == "amqp" else ())
         chain.start_host(LIMITS if cls.limited == "host" else ())
         chain.start_guest(101, LIMITS if cls.limited == "guest" else ())
@@ -69,6 +67,7 @@ class HostProxy(Descriptors):
 
 
 class AmqpProxy(Descriptors):
+    tunnel_only = "is about amqp-proxy"
     limited = "amqp"
 
     def test_amqp_proxy(self):

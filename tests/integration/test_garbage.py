@@ -346,6 +346,7 @@ class HostPort(FramePort):
 
 
 class LinkPort(FramePort):
+    tunnel_only = "is about amqp-proxy"
     """What host-proxies connect to; a session that breaks the rules leaves the others of its link alone."""
     role = wire.HOST
     bad = "warning .*code=protocol_error reason="

@@ -26,7 +26,7 @@ def read_all(sock: socket.socket) -> bytes:
 
 
 class UnixSocket(IntegrationTest):
-    through_proxies = True
+    tunnel_only = "named services need an amqp-proxy"
 
     def test_amqp_over_unix_socket(self):
         with RawClient(self.chain.guests[102].unix) as client:
@@ -53,7 +53,7 @@ class UnixSocket(IntegrationTest):
 
 class NamedServices(IntegrationTest):
     """Three services at the guests: amqp-proxy knows `echo`, for `refused` nobody answers, and `lost` it does not know."""
-    through_proxies = True
+    tunnel_only = "named services need an amqp-proxy"
 
     @classmethod
     def make_chain(cls):

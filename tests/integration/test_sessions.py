@@ -9,7 +9,7 @@ import pika
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.case import IntegrationTest, main
-from harness.chain import Chain
+from harness.chain import Chain, DirectChain, mode
 from harness.net import established_to
 from harness.workspace import wait_until
 
@@ -30,11 +30,17 @@ class Sessions(IntegrationTest):
             channel.basic_publish("", queue, f"{guest} {queue}", mandatory=True)
         for guest, channel, queue in queues:
             self.assertEqual(channel.basic_get(queue, auto_ack=True)[2], f"{guest} {queue}".encode())
-        self.assertEqual(len(self.broker_connections()), 2 * PER_GUEST)
-        if isinstance(self.chain, Chain):
+        if mode() == DirectChain.mode:
+            self.assertEqual(len(self.broker_connections()), 1)
+            self.assertEqual(established_to(self.node.port), 1, "connections between host-proxy and the broker")
+        else:
+            self.assertEqual(len(self.broker_connections()), 2 * PER_GUEST)
+        if mode() == Chain.mode:
             self.assertEqual(established_to(self.chain.link.port), 1, "connections between host-proxy and amqp-proxy")
         for _guest, connection in connections:
             connection.close()
+        if mode() == DirectChain.mode:
+            self.assertEqual(len(self.broker_connections()), 1, "it is kept for those who come next")
         wait_until(lambda: not self.broker_connections(), what="the broker has no connections left", step=0.5)
 
     def test_churn(self):

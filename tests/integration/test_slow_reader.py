@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.amqp_raw import BODY, CONTENT_HEADER, RawClient, frame, method
 from harness.bystander import Bystander
 from harness.case import IntegrationTest, main
+from harness.chain import DirectChain, mode
 from harness.workspace import wait_until
 
 MIB = 1 << 20
@@ -22,6 +23,8 @@ FLOOD = 256 * MIB
 # What a daemon may hold of one session, both directions, its bookkeeping and the allocator's slack included.
 # The sum of the default windows is under 3 MiB; the flood is a hundred times as much.
 BOUND = 12 * MIB
+# In direct mode host-proxy holds what the broker has sent already: session-delivery-memory.
+DIRECT_BOUND = BOUND + 64 * MIB
 PATIENCE = 2.0  # seconds, for a round trip of the bystander's on a busy two-core machine, under sanitizers
 
 
@@ -45,7 +48,7 @@ class SlowReader(IntegrationTest):
         grown = {process.name: (process.peak_bytes() - before[process.name]) / MIB
                  for process in self.chain.processes()}
         print("    memory grew by", ", ".join(f"{name} {size:.1f} MiB" for name, size in grown.items()))
-        self.assertLess(max(grown.values()) * MIB, BOUND, grown)
+        self.assertLess(max(grown.values()) * MIB, DIRECT_BOUND if mode() == DirectChain.mode else BOUND, grown)
 
     def warm_up(self) -> None:
         """A first load, so that what is measured is not the start of the allocators."""
@@ -97,6 +100,8 @@ class SlowReader(IntegrationTest):
 
     def test_broker_stops_reading(self):
         """An alarm makes RabbitMQ stop reading from publishers; theirs waits, others are served."""
+        if mode() == DirectChain.mode:
+            self.skipTest("RabbitMQ stops reading from the connection, which all share")
         self.warm_up()
         bystander = self.channel(102)
         self.node.ctl("set_vm_memory_high_watermark", "0.00001")

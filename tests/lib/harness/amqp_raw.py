@@ -121,6 +121,10 @@ class RawClient:
         """The whole handshake."""
         self.start()
         self.start_ok()
+        self.finish_open(vhost, heartbeat)
+
+    def finish_open(self, vhost: str, heartbeat: int = 0) -> None:
+        """The handshake from the answer to Start-Ok on."""
         channel_max, frame_max, _ = struct.unpack_from(">HIH", self.expect(TUNE).payload, 4)
         self.send(method(TUNE_OK, struct.pack(">HIH", channel_max, frame_max, heartbeat)))
         self.send(method(OPEN, short_string(vhost) + b"\0\0"))

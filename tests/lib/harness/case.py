@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import unittest
+from typing import Optional, Sequence
 
 import pika
 
@@ -84,7 +85,15 @@ class IntegrationTest(unittest.TestCase):
         broker = Endpoint(cls.node.host, cls.node.port)
         if mode() == NoChain.mode:
             return NoChain(broker)
-        return CHAINS[mode()](cls.workspace, [broker], cls.guests, cls.amqp_args, cls.host_args, cls.guest_args).start()
+        return cls.new_chain([broker]).start()
+
+    @classmethod
+    def new_chain(cls, brokers: Optional[Sequence[Endpoint]] = None, **arguments) -> Chain:
+        """The daemons of this run's mode, not started yet; `arguments` are Chain's, otherwise the class's."""
+        brokers = brokers or [Endpoint(cls.node.host, cls.node.port)]
+        given = {"guests": cls.guests, "amqp_args": cls.amqp_args, "host_args": cls.host_args,
+                 "guest_args": cls.guest_args, **arguments}
+        return CHAINS[mode()](cls.workspace, brokers, **given)
 
     @classmethod
     def tearDownClass(cls) -> None:

@@ -37,6 +37,9 @@ class Server:
         self.close()
 
     def close(self) -> None:
+        """Idempotent."""
+        if self._stop.is_set():
+            return
         self._stop.set()
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
@@ -92,9 +95,9 @@ class Echo(Server):
 class Forwarder(Server):
     """Passes connections on to another endpoint, and counts them."""
 
-    def __init__(self, target: Endpoint):
+    def __init__(self, target: Endpoint, port: Optional[int] = None):
         self.target = target
-        super().__init__()
+        super().__init__(port)
 
     def serve(self, sock: socket.socket) -> None:
         with socket.create_connection(self.target) as other:

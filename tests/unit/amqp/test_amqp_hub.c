@@ -665,7 +665,7 @@ static void test_the_broker_shuts_down(void **state)
     say(0);
     model_broker_close(&rig.broker, "shutdown");
     rig_pump(&rig);
-    assert_lost("CONNECTION_FORCED - the connection to the broker is lost: CONNECTION_FORCED - shutdown");
+    assert_lost("CONNECTION_FORCED - the connection to the broker is lost: shutdown");
 }
 
 static void test_the_transport_is_lost(void **state)
@@ -674,9 +674,8 @@ static void test_the_transport_is_lost(void **state)
     opened(1, 5);
     amqp_hub_lost(&rig.hub, "Connection reset by peer", 0);
     rig_pump(&rig);
-    assert_lost(
-        "CONNECTION_FORCED - the connection to the broker is lost: CONNECTION_FORCED - Connection reset "
-        "by peer");
+    assert_lost("CONNECTION_FORCED - the connection to the broker is lost: Connection reset "
+                "by peer");
 }
 
 static void test_a_broker_that_makes_no_sense_is_left(void **state)

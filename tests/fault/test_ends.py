@@ -70,6 +70,7 @@ class Ends(IntegrationTest):
     own_broker = True
     seconds = 120
     amqp_args = ("--detach-timeout", f"{DETACH_S}s")
+    host_args = ("--broker-wait", "2s")  # direct mode's
 
     def connect_again(self) -> None:
         """A client that comes now must be served, perhaps after some tries."""
@@ -117,7 +118,7 @@ class Ends(IntegrationTest):
         clients = Clients(self)
         clients.publish(50)
         self.node.kill()
-        clients.expect("broker connection lost|the broker closed the connection")
+        clients.expect("broker connection lost|the broker closed the connection|the connection to the broker is lost")
         with RawClient(self.chain.endpoint(), timeout=30) as client:  # comes while there is none
             client.start()
             client.start_ok()

@@ -43,6 +43,13 @@ def stream_replay(stand: Stand) -> None:
     stand.streams.delay = 0
 
 
+def stream_hole(stand: Stand) -> None:
+    """For longer than client and broker would wait for each other's heartbeats."""
+    stand.streams.hold()
+    time.sleep(stand.pace.away_s)
+    stand.streams.release()
+
+
 def guest_stop(stand: Stand) -> None:
     """Suspends guest-proxy and its clients. Streams may be gone when they go on, or silently dead."""
     processes = [stand.chain.guests[BROKEN_GUEST].process, stand.loads[BROKEN_GUEST].process]
@@ -98,16 +105,19 @@ def host_away(stand: Stand) -> None:
 def together(stand: Stand) -> None:
     """Several at once or shortly after one another, and again while the sessions catch up."""
     begin = [lambda: stand.streams.begin_cut(RESET), lambda: stand.streams.begin_cut(EOF),
-             lambda: stand.streams.begin_cut(DEAD), lambda: stand.link.begin_cut(RESET),
-             lambda: stand.link.begin_cut(EOF), lambda: host_kill(stand), lambda: host_drain(stand)]
-    stand.link.delay = stand.rng.choice([0, 0.005])
+             lambda: stand.streams.begin_cut(DEAD)]
+    if stand.has_link:
+        begin += [lambda: stand.link.begin_cut(RESET), lambda: stand.link.begin_cut(EOF), lambda: host_kill(stand),
+                  lambda: host_drain(stand)]
+    slowed = stand.link if stand.has_link else stand.streams
+    slowed.delay = stand.rng.choice([0, 0.005])
     for turn in range(stand.rng.randint(1, 3)):
         for act in stand.rng.sample(begin, 3):
             act()
             pause(stand, 0.05)
         pause(stand)
     time.sleep(SHORT_S)  # the last cut comes within its time
-    stand.link.delay = 0
+    slowed.delay = 0
 
 
 class Kind(NamedTuple):
@@ -119,6 +129,7 @@ class Kind(NamedTuple):
     detaches: bool = True  # sessions must notice, or the break was none
     weight: int = 10  # how often the soak takes it
     heartbeats: bool = False  # clients and broker watch each other
+    direct: bool = True  # sessions outlive it in direct mode too
 
     def load(self, pace: Pace) -> dict:
         """Options of the clients. Nobody is in a handshake, which has a time limit of its own, while heartbeats are
@@ -132,18 +143,22 @@ KINDS = [
     Kind("stream-dead", stream_dead, "guest streams go silent", 1, weight=2),
     Kind("stream-deaf", stream_deaf, "guest streams go silent in the guest's direction only", 1, weight=1),
     Kind("stream-replay", stream_replay, "guest streams reset again during the replay", 3),
-    Kind("link-reset", link_reset, "link reset", 6),
-    Kind("link-eof", link_eof, "link ends with a clean EOF", 6),
-    Kind("link-hole", link_hole, "link black-holed", 1, weight=1),
-    Kind("host-kill", host_kill, "host-proxy killed and started again", 4),
-    Kind("host-drain", host_drain, "host-proxy drained and replaced", 4),
-    Kind("host-away", host_away, "host-proxy away for longer than heartbeats allow", 1, weight=1, heartbeats=True),
+    Kind("stream-hole", stream_hole, "guest streams black-holed for longer than heartbeats allow", 1, weight=1,
+         heartbeats=True),
+    Kind("link-reset", link_reset, "link reset", 6, direct=False),
+    Kind("link-eof", link_eof, "link ends with a clean EOF", 6, direct=False),
+    Kind("link-hole", link_hole, "link black-holed", 1, weight=1, direct=False),
+    Kind("host-kill", host_kill, "host-proxy killed and started again", 4, direct=False),
+    Kind("host-drain", host_drain, "host-proxy drained and replaced", 4, direct=False),
+    Kind("host-away", host_away, "host-proxy away for longer than heartbeats allow", 1, weight=1, heartbeats=True,
+         direct=False),
     Kind("guest-stop", guest_stop, "guest suspended and continued", 1, detaches=False, weight=1),
     Kind("together", together, "several at once, and again during the replay", 3),
 ]
 
 
-def select(names: str) -> list[Kind]:
-    """The kinds of a comma-separated list; all of them for an empty one."""
-    known = {kind.name: kind for kind in KINDS}
-    return [known[name] for name in names.split(",")] if names else list(KINDS)
+def select(names: str, direct: bool = False) -> list[Kind]:
+    """The kinds of a comma-separated list; all of them for an empty one. `direct`: of those for direct mode, where
+    there is no link, and sessions end with host-proxy."""
+    known = {kind.name: kind for kind in KINDS if kind.direct or not direct}
+    return [known[name] for name in names.split(",")] if names else list(known.values())

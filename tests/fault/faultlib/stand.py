@@ -4,7 +4,8 @@
     load 101 ─► guest-proxy 101 ─► [streams] ─► host-proxy ─► [link] ─► amqp-proxy ─► RabbitMQ
     load 102 ─► guest-proxy 102 ───────────────►┘
 
-Guest 101's streams pass an interposer; guest 102 reaches host-proxy directly.
+Guest 101's streams pass an interposer; guest 102 reaches host-proxy directly. In direct mode there are no
+amqp-proxy and no link: host-proxy reaches RabbitMQ itself.
 """
 import random
 import secrets
@@ -12,8 +13,8 @@ import time
 from contextlib import ExitStack
 from typing import NamedTuple, Sequence
 
-from harness import Broker, Chain, Endpoint, Process, Workspace, shared_node
-from harness.chain import GUEST_PORT
+from harness import Broker, Chain, DirectChain, Endpoint, Process, Workspace, shared_node
+from harness.chain import CHAINS, GUEST_PORT
 
 from .interposer import LoopThread, on_fabric, on_link
 from .load import Account, Load, now_ms
@@ -48,8 +49,8 @@ REAL = Pace(guest_args=[], host_args=[], amqp_args=[], hole_s=20, away_s=35, hea
 class Stand:
     """Everything that a campaign needs; leave it by `with`."""
 
-    def __init__(self, pace: Pace, seed: int):
-        self.pace, self.rng = pace, random.Random(seed)
+    def __init__(self, pace: Pace, seed: int, mode: str = Chain.mode):
+        self.pace, self.rng, self.has_link = pace, random.Random(seed), mode == Chain.mode
         self.vhost = f"fault-{secrets.token_hex(4)}"
         self.loads: dict[int, Load] = {}
         with ExitStack() as cleanup:
@@ -69,11 +70,13 @@ class Stand:
 
     def _start_chain(self) -> None:
         pace = self.pace
-        self.chain = Chain(self.workspace, [Endpoint(self.node.host, self.node.port)], (BROKEN_GUEST, OTHER_GUEST),
+        chain = CHAINS[Chain.mode if self.has_link else DirectChain.mode]
+        self.chain = chain(self.workspace, [Endpoint(self.node.host, self.node.port)], (BROKEN_GUEST, OTHER_GUEST),
                            pace.amqp_args, pace.host_args, pace.guest_args)
         self.chain.fabric.mkdir()
-        self.link, upstream = on_link(self.thread, self.chain.link, self._own_rng())
-        self.chain.upstream = Endpoint(*upstream)
+        if self.has_link:
+            self.link, upstream = on_link(self.thread, self.chain.link, self._own_rng())
+            self.chain.upstream = Endpoint(*upstream)
         outer = self.workspace.path / "outer"
         self.streams = on_fabric(self.thread, outer, self.chain.fabric, GUEST_PORT, self._own_rng())
         self.chain.guests[BROKEN_GUEST].fabric = outer

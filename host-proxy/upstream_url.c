@@ -140,6 +140,8 @@ static int parse_amqp(struct upstream_url *url, const char *at, const char *port
     if (strpbrk(at, "?#") != NULL)
         return refuse(
             why, "nothing may follow the vhost; ? and # in it, and in a password, are written %3F and %23");
+    if (strchr(end, '@') != NULL)
+        return refuse(why, "a / in user or password is written %2F, an @ in a vhost %40");
     if (host != NULL && memchr(host + 1, '@', (size_t)(end - host - 1)) != NULL)
         return refuse(why, "an @ in user or password is written %40");
     if (host != NULL)

@@ -40,6 +40,14 @@ static int check_cid(const char *value, char *why, size_t why_size)
         CONFIG_ENUM(struct test_config, mode, .name = "mode", .initial = "tunnel", .choices = modes,         \
                     .help = "how it travels")
 
+static int check_user(const char *value, char *why, size_t why_size)
+{
+    if (strchr(value, ' ') == NULL)
+        return 0;
+    snprintf(why, why_size, "there is a blank in it");
+    return -1;
+}
+
 static const struct config_setting settings[] = {
     TEST_SETTINGS,
     CONFIG_STRING(struct test_config, host, .name = "host", .metavar = "HOST", .help = "where to go"),
@@ -57,7 +65,8 @@ static const struct config_setting guest_settings[] = {
     CONFIG_UNSIGNED(struct test_guest, max_sessions, .name = "max-sessions", .initial = "100",
                     .help = "how many sessions it may have"),
     CONFIG_LIST(struct test_guest, vhosts, .name = "vhost", .metavar = "VHOST", .help = "where it may go"),
-    CONFIG_STRING(struct test_guest, user, .name = "user", .metavar = "NAME", .help = "who it is"),
+    CONFIG_STRING(struct test_guest, user, .name = "user", .metavar = "NAME", .help = "who it is",
+                  .check = check_user, .secret = true),
     CONFIG_END,
 };
 

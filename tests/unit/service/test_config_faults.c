@@ -65,6 +65,15 @@ static void a_bool_takes_no_numbers(void **state)
     assert_string_equal(test_faults, "test.conf:1: nodelay '1': expected yes or no\n");
 }
 
+static void a_secret_is_not_repeated(void **state)
+{
+    struct test_config config;
+
+    (void)state;
+    assert_int_equal(test_load(&test_program, &config, "[guest 1]\nuser = open sesame\n", NULL), -EINVAL);
+    assert_string_equal(test_faults, "test.conf:2: user '...': there is a blank in it\n");
+}
+
 static void a_number_past_its_type(void **state)
 {
     struct test_config config;
@@ -264,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_values),
         cmocka_unit_test(a_bool_takes_no_numbers),
+        cmocka_unit_test(a_secret_is_not_repeated),
         cmocka_unit_test(a_number_past_its_type),
         cmocka_unit_test(bad_lines),
         cmocka_unit_test(a_line_that_is_too_long),

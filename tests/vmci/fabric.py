@@ -10,6 +10,7 @@ import unittest
 BUILD = os.environ.get("AMQPVSOCK_BUILD") or os.path.join(os.path.dirname(__file__), "../../build/dev")
 BIN = os.path.join(os.path.abspath(BUILD), "bin")
 RUN = os.path.join(BIN, "vmci-run")
+LIBRARY = os.path.join(os.path.abspath(BUILD), "lib", "libvmci-preload.so")
 PYTHON = "/usr/bin/python3"
 VSOCK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "vsock.py")
 DEADLINE_S = 20
@@ -22,6 +23,7 @@ def program(name):
 
 class Case(unittest.TestCase):
     """self.fabric is new for each test; what runs is ended after it."""
+    vmci_run = RUN
 
     def setUp(self):
         self.fabric = tempfile.mkdtemp(prefix="vmci-", dir="/tmp")
@@ -34,7 +36,7 @@ class Case(unittest.TestCase):
         command = [str(word) for word in command]
         env = dict(self.env, VMCI_CID=str(cid), VMCI_FABRIC=self.fabric, VMCI_TRANSPORT="embedded", VMCI_DEBUG="1")
         if preload:
-            command = [RUN, "--", *command]
+            command = [self.vmci_run, "--", *command]
         for stream in ("stdin", "stdout", "stderr"):
             kwargs.setdefault(stream, subprocess.PIPE)
         kwargs.setdefault("text", True)

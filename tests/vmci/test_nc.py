@@ -205,13 +205,16 @@ class Tools(NcCase):
         self.listening(2, 5000)
         answer = self.finish(self.nc(cid, "-N", "embedded:2:5000"), content(count))
         self.assertEqual(answer.split()[0].decode(), digest_of(count))
-        return self.finish(server)
+        out, err = server.communicate(timeout=20)
+        self.assertEqual(server.returncode, 0, err)
+        return (out + err).decode()
 
     def test_connects_to_python(self):
-        self.assertIn(b"from 101\n", self.ask(101, [PYTHON, VSOCK, "serve", 5000, 1], 300000))
+        self.assertIn("from 101\n", self.ask(101, [PYTHON, VSOCK, "serve", 5000, 1], 300000))
 
     def test_connects_to_socat(self):
-        self.ask(101, ["socat", "-t20", "VSOCK-LISTEN:5000", "EXEC:sha256sum"], 300000)
+        log = self.ask(101, ["socat", "-d", "-d", "-t20", "VSOCK-LISTEN:5000", "EXEC:sha256sum"], 300000)
+        self.assertIn("accepting connection from AF=40 cid:101 port:", log)
 
     def test_100_mib(self):
         self.ask(101, [PYTHON, VSOCK, "serve", 5000, 1], 100 * MIB)

@@ -7,9 +7,8 @@ import stat
 import subprocess
 import unittest
 
-from fabric import BUILD, BIN, Case, PYTHON, RUN, program
+from fabric import Case, LIBRARY, PYTHON, RUN, program
 
-LIBRARY = os.path.join(os.path.abspath(BUILD), "lib", "libvmci-preload.so")
 CALLS = program("plain-calls")
 
 

@@ -37,6 +37,15 @@ static bool no_such_machine(void)
     return ended(fd, connect_to(fd, 77, NOBODYS_PORT)) == ENODEV;
 }
 
+/* VMware's hypervisor has services of its own at CID 0; others have none. */
+static bool no_hypervisors_services(void)
+{
+    const int fd = stream();
+
+    return ended(fd, connect_to(fd, VMADDR_CID_HYPERVISOR, NOBODYS_PORT)) ==
+           (on_kernel ? ENODEV : ENETUNREACH);
+}
+
 /* Bound, and not listening. */
 static bool who_does_not_listen_resets(void)
 {
@@ -177,19 +186,12 @@ static bool accept4_sets_flags(void)
 }
 
 const struct rule connect_rules[] = {
-    RULE(unbound_listen_is_invalid),
-    RULE(accept_without_listen_is_invalid),
-    RULE(nobody_there_is_a_reset),
-    RULE(no_such_machine),
-    RULE(who_does_not_listen_resets),
-    RULE(nothing_without_a_peer),
-    RULE(accept_tells_who_came),
-    RULE(a_client_may_choose_its_port),
-    RULE(second_connect_fails),
-    RULE(listener_cannot_connect),
-    RULE(connect_without_waiting),
-    RULE(accept_without_waiting),
-    RULE(epoll_tells_of_clients),
-    RULE(accept4_sets_flags),
-    RULES_END,
+    RULE(unbound_listen_is_invalid),    RULE(accept_without_listen_is_invalid),
+    RULE(nobody_there_is_a_reset),      RULE(no_such_machine),
+    RULE(no_hypervisors_services),      RULE(who_does_not_listen_resets),
+    RULE(nothing_without_a_peer),       RULE(accept_tells_who_came),
+    RULE(a_client_may_choose_its_port), RULE(second_connect_fails),
+    RULE(listener_cannot_connect),      RULE(connect_without_waiting),
+    RULE(accept_without_waiting),       RULE(epoll_tells_of_clients),
+    RULE(accept4_sets_flags),           RULES_END,
 };

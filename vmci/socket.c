@@ -130,6 +130,13 @@ int vmci_socket_type(int fd)
     return rc < 0 ? rc : (int)memo.type;
 }
 
+bool vmci_socket_needs_us(int fd)
+{
+    struct vmci_memo memo;
+
+    return vmci_memo_read(fd, &memo) == 0 && (memo.type == SOCK_DGRAM || memo.state != VMCI_SOCKET_CONNECTED);
+}
+
 /* The socket has got this port, and its name. */
 static int note_bound(int fd, struct vmci_memo *memo, const struct vmci_site *site, uint32_t port)
 {

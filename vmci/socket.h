@@ -8,7 +8,7 @@
  * by dup, fork, exec or SCM_RIGHTS, and nothing here has a table to keep in step.
  *
  * A datagram socket must be read and written by the functions here: they check who sent what comes in, and
- * find the way for what goes out. A stream's bytes need none of them.
+ * find the way for what goes out. The bytes of a stream that is connected need none of them.
  *
  * All return -errno, with the numbers of the kernel's vsock. Safe in threads. Where the fabric is and who we
  * are on it: $VMCI_FABRIC and $VMCI_CID, when a socket is bound first; from then on the socket knows.
@@ -39,6 +39,10 @@ bool vmci_socket_is(int fd);
 
 /* SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM of one of ours; -ENOTSOCK for all others. errno stays. */
 int vmci_socket_type(int fd);
+
+/* Must its bytes come by the functions here? Of datagrams always, of streams until they are connected; false
+ * for all others. errno stays. */
+bool vmci_socket_needs_us(int fd);
 
 /* All of the following: fd is one of ours, else -ENOTSOCK. */
 

@@ -56,10 +56,10 @@ static inline bool ours(int fd)
     return interpose_depth == 0 && WITHIN(vmci_socket_is(fd));
 }
 
-/* The same, a datagram socket: its bytes need us too. */
-static inline bool our_datagram(int fd)
+/* The same, and its bytes need us too. */
+static inline bool ours_to_carry(int fd)
 {
-    return interpose_depth == 0 && WITHIN(vmci_socket_type(fd)) == SOCK_DGRAM;
+    return interpose_depth == 0 && WITHIN(vmci_socket_needs_us(fd));
 }
 
 /* -errno into -1 and errno. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* read() and write() of datagram sockets; those of streams are the kernel's own. */
+/* read() and write() of datagram sockets, and of streams that have no peer; those of others are the kernel's
+ * own. */
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -24,24 +25,24 @@ VMCI_INTERPOSE ssize_t read(int fd, void *bytes, size_t size)
 {
     const struct iovec part = {.iov_base = bytes, .iov_len = size};
 
-    return our_datagram(fd) ? receive_parts(fd, &part, 1) : NEXT(read)(fd, bytes, size);
+    return ours_to_carry(fd) ? receive_parts(fd, &part, 1) : NEXT(read)(fd, bytes, size);
 }
 
 VMCI_INTERPOSE ssize_t readv(int fd, const struct iovec *parts, int count)
 {
-    return our_datagram(fd) ? receive_parts(fd, parts, count) : NEXT(readv)(fd, parts, count);
+    return ours_to_carry(fd) ? receive_parts(fd, parts, count) : NEXT(readv)(fd, parts, count);
 }
 
 VMCI_INTERPOSE ssize_t write(int fd, const void *bytes, size_t size)
 {
     const struct iovec part = {.iov_base = (void *)bytes, .iov_len = size};
 
-    return our_datagram(fd) ? send_parts(fd, &part, 1) : NEXT(write)(fd, bytes, size);
+    return ours_to_carry(fd) ? send_parts(fd, &part, 1) : NEXT(write)(fd, bytes, size);
 }
 
 VMCI_INTERPOSE ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-    return our_datagram(fd) ? send_parts(fd, parts, count) : NEXT(writev)(fd, parts, count);
+    return ours_to_carry(fd) ? send_parts(fd, parts, count) : NEXT(writev)(fd, parts, count);
 }
 
 /* What read() is called in programs built with _FORTIFY_SOURCE. */
@@ -51,7 +52,7 @@ VMCI_INTERPOSE ssize_t __read_chk(int fd, void *bytes, size_t size, size_t room)
 {
     const struct iovec part = {.iov_base = bytes, .iov_len = size};
 
-    if (size <= room && our_datagram(fd))
+    if (size <= room && ours_to_carry(fd))
         return receive_parts(fd, &part, 1);
     return NEXT(__read_chk)(fd, bytes, size, room);
 }

@@ -65,7 +65,8 @@ static bool nothing_without_a_peer(void)
     const int fd = stream();
     const bool holds = failed(getpeername(fd, (struct sockaddr *)&peer, &length), ENOTCONN) &&
                        failed(shutdown(fd, SHUT_WR), ENOTCONN) && failed(recv(fd, &byte, 1, 0), ENOTCONN) &&
-                       failed(send(fd, "x", 1, MSG_NOSIGNAL), ENOTCONN);
+                       failed(send(fd, "x", 1, MSG_NOSIGNAL), ENOTCONN) &&
+                       failed(read(fd, &byte, 1), ENOTCONN) && failed(write(fd, "x", 1), ENOTCONN);
 
     (void)close(fd);
     return holds;

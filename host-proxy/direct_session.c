@@ -11,6 +11,7 @@
 #include "host-proxy/direct_session.h"
 
 #include "host-proxy/direct.h"
+#include "host-proxy/direct_login.h"
 #include "host-proxy/guest.h"
 #include "host-proxy/host.h"
 
@@ -20,19 +21,7 @@
 /* How long a client that has heard all may take to close its connection. */
 #define LEAVE_MS 5000u
 
-static const struct amqp_member_ops member_ops;
-static const struct shared_waiter_ops waiter_ops;
 static const struct mux_session_ops session_ops;
-
-static struct direct_session *of_member(struct amqp_member *member)
-{
-    return (struct direct_session *)((char *)member - offsetof(struct direct_session, member));
-}
-
-static struct direct_session *of_waiter(struct shared_waiter *waiter)
-{
-    return (struct direct_session *)((char *)waiter - offsetof(struct direct_session, waiter));
-}
 
 static struct direct_session *of_session(struct mux_session *session)
 {
@@ -59,137 +48,10 @@ static uint64_t now_ms(const struct direct_session *ds)
     return uv_now(mux_loop(ds)->loop);
 }
 
-/* Look at everything, later in this turn of the loop. */
-static void stir(struct direct_session *ds)
+void direct_session_stir(struct direct_session *ds)
 {
     if (!ds->closing)
         mux_uv_task_queue(mux_loop(ds), &ds->task);
-}
-
-/* ── Logging in ── */
-
-static void begin_wait(struct direct_session *ds)
-{
-    ds->wait_ms = now_ms(ds) + ds->direct->broker_wait_ms;
-    stir(ds);
-}
-
-static void end_wait(struct direct_session *ds)
-{
-    ds->wait_ms = UINT64_MAX;
-    stir(ds);
-}
-
-static void refuse(struct direct_session *ds, enum amqp_code code, const char *text, const char *detail)
-{
-    struct amqp_exception e;
-
-    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, code, 0, "%s%s", text, detail);
-    amqp_member_end(&ds->member, &e, now_ms(ds));
-}
-
-/* What was asked of the pool has this answer. False: the client has to wait, or was refused. */
-static bool is_yes(struct direct_session *ds, enum pool_answer answer)
-{
-    if (answer == POOL_LATER)
-        begin_wait(ds);
-    else if (answer == POOL_NO_MEMORY)
-        refuse(ds, AMQP_CODE_RESOURCE_ERROR, "out of memory", "");
-    return answer == POOL_YES;
-}
-
-static void member_on_login(struct amqp_member *member, const struct amqp_login *login)
-{
-    struct direct_session *ds = of_member(member);
-    struct pool *pool = &ds->direct->pool;
-    struct credentials *credentials =
-        pool->config.fixed != NULL ? credentials_ref(pool->config.fixed) : credentials_create(login);
-
-    ds->credentials = credentials;
-    if (is_yes(ds,
-               credentials != NULL ? pool_login(pool, &ds->waiter, credentials, ds->guest) : POOL_NO_MEMORY))
-        amqp_front_login_ok(&member->front, now_ms(ds));
-}
-
-static void join(struct direct_session *ds, struct amqp_hub *hub)
-{
-    credentials_unref(ds->credentials);
-    ds->credentials = NULL;
-    amqp_member_join(&ds->member, hub, now_ms(ds));
-}
-
-static bool is_offered(const struct direct *direct, struct amqp_span vhost)
-{
-    return direct->vhost == NULL ||
-           (strlen(direct->vhost) == vhost.len && memcmp(direct->vhost, vhost.data, vhost.len) == 0);
-}
-
-static void member_on_open(struct amqp_member *member, struct amqp_span vhost)
-{
-    struct direct_session *ds = of_member(member);
-    struct direct *direct = ds->direct;
-    struct amqp_hub *hub = NULL;
-
-    if (!is_offered(direct, vhost))
-        refuse(ds, AMQP_CODE_NOT_ALLOWED, "this host's guests work in another vhost: ", direct->vhost);
-    else if (is_yes(ds, pool_open(&direct->pool, &ds->waiter, ds->credentials, ds->guest, vhost, &hub)))
-        join(ds, hub);
-}
-
-static void member_on_wake(struct amqp_member *member)
-{
-    stir(of_member(member));
-}
-
-static const struct amqp_member_ops member_ops = {
-    .on_login = member_on_login,
-    .on_open = member_on_open,
-    .on_wake = member_on_wake,
-};
-
-static void waiter_on_login(struct shared_waiter *waiter)
-{
-    struct direct_session *ds = of_waiter(waiter);
-
-    end_wait(ds);
-    amqp_front_login_ok(&ds->member.front, now_ms(ds));
-}
-
-static void waiter_on_hub(struct shared_waiter *waiter, struct amqp_hub *hub)
-{
-    struct direct_session *ds = of_waiter(waiter);
-
-    end_wait(ds);
-    join(ds, hub);
-}
-
-static void waiter_on_refused(struct shared_waiter *waiter, const struct amqp_exception *e)
-{
-    struct direct_session *ds = of_waiter(waiter);
-    const struct amqp_span user = ds->credentials->login.user;
-    uint64_t suppressed;
-
-    end_wait(ds);
-    if (log_limit_pass(&ds->guest->refusals, now_ms(ds), &suppressed))
-        log_info(ds->far.object, "refused by the broker", LOG_TEXT("user", (const char *)user.data, user.len),
-                 LOG_STR("reason", e->text), LOG_SUPPRESSED(suppressed));
-    if (ds->member.front.state == AMQP_FRONT_LOGIN && e->code == AMQP_CODE_ACCESS_REFUSED)
-        amqp_front_refuse_login(&ds->member.front, now_ms(ds));
-    else
-        amqp_member_end(&ds->member, e, now_ms(ds));
-}
-
-static const struct shared_waiter_ops waiter_ops = {
-    .on_login = waiter_on_login,
-    .on_hub = waiter_on_hub,
-    .on_refused = waiter_on_refused,
-};
-
-static void waited_in_vain(struct direct_session *ds)
-{
-    end_wait(ds);
-    refuse(ds, AMQP_CODE_CONNECTION_FORCED, "broker unreachable: ", pool_failure(&ds->waiter));
-    shared_remove_waiter(&ds->waiter);
 }
 
 /* ── From the client ── */
@@ -209,7 +71,7 @@ static void session_on_data(struct mux_session *session, struct mux_chunk *chunk
         feed(ds, data, len);
     else if (mux_bytes_append(&ds->held, chunk, data, len) < 0)
         mux_session_reset(session, MUX_NO_MEMORY, NULL, now_ms(ds));
-    stir(ds);
+    direct_session_stir(ds);
 }
 
 static void feed_held(struct direct_session *ds)
@@ -231,7 +93,7 @@ static void session_on_fin(struct mux_session *session)
     struct direct_session *ds = of_session(session);
 
     ds->fin_heard = true;
-    stir(ds);
+    direct_session_stir(ds);
 }
 
 /* The client has ended its direction. Having said Close it may wait for the answer; otherwise it is gone, as
@@ -285,7 +147,7 @@ static void say_fin(struct direct_session *ds)
 
 static void session_on_space(struct mux_session *session)
 {
-    stir(of_session(session));
+    direct_session_stir(of_session(session));
 }
 
 /* ── The session's end, and this one's ── */
@@ -321,7 +183,7 @@ static void give_up_member(struct direct_session *ds)
     mux_bytes_clear(&ds->held);
     shared_remove_waiter(&ds->waiter);
     amqp_member_gone(&ds->member, now_ms(ds));
-    stir(ds);
+    direct_session_stir(ds);
 }
 
 static void leave_stream(struct direct_session *ds, bool peer_waits)
@@ -336,7 +198,7 @@ static void leave_stream(struct direct_session *ds, bool peer_waits)
 static void session_on_attached(struct mux_session *session)
 {
     far_session_attached(&of_session(session)->far);
-    stir(of_session(session));
+    direct_session_stir(of_session(session));
 }
 
 static void session_on_detached(struct mux_session *session, enum mux_code code, const char *reason)
@@ -436,14 +298,23 @@ static void timer_expired(struct mux_uv_timer *timer)
     if (!ds->over)
         mind_silence(ds);
     if (now >= ds->wait_ms)
-        waited_in_vain(ds);
+        direct_login_expired(ds);
     if (now >= amqp_member_deadline(&ds->member))
         amqp_member_tick(&ds->member, now);
     if (!ds->over && now >= ds->leave_ms) {
         ds->leave_ms = UINT64_MAX;
         mux_session_finish(&ds->session, MUX_BROKER_CLOSED, "the AMQP connection is closed", now);
     }
-    stir(ds);
+    direct_session_stir(ds);
+}
+
+void direct_session_refuse(struct direct_session *ds, enum amqp_code code, const char *text,
+                           const char *detail)
+{
+    struct amqp_exception e;
+
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, code, 0, "%s%s", text, detail);
+    amqp_member_end(&ds->member, &e, now_ms(ds));
 }
 
 void direct_session_drain(struct direct_session *ds)
@@ -453,7 +324,7 @@ void direct_session_drain(struct direct_session *ds)
     if (ds->session.state != MUX_SESSION_ATTACHED)
         mux_session_reset(&ds->session, MUX_SHUTTING_DOWN, "host-proxy is shutting down", now_ms(ds));
     else if (ds->member.state == AMQP_MEMBER_JOINED)
-        refuse(ds, AMQP_CODE_CONNECTION_FORCED, "host-proxy is shutting down", "");
+        direct_session_refuse(ds, AMQP_CODE_CONNECTION_FORCED, "host-proxy is shutting down", "");
     else if (ds->member.state == AMQP_MEMBER_GREETING)
         mux_session_finish(&ds->session, MUX_SHUTTING_DOWN, "host-proxy is shutting down", now_ms(ds));
 }
@@ -486,13 +357,13 @@ static enum mux_code create(struct far_set *set, struct mux_link *link, uint32_t
         return MUX_NO_MEMORY;
     ds->direct = direct;
     ds->guest = direct->opening;
-    ds->waiter.ops = &waiter_ops;
+    ds->waiter.ops = &direct_login_waiter_ops;
     ds->task.run = on_task;
     ds->wait_ms = UINT64_MAX;
     ds->leave_ms = UINT64_MAX;
     guest_table_add_session(ds->guest);
     mux_bytes_init(&ds->held);
-    amqp_member_init(&ds->member, &member_ops, &direct->front, now_ms(ds));
+    amqp_member_init(&ds->member, &direct_login_member_ops, &direct->front, now_ms(ds));
     mux_session_init_far(&ds->session, &session_ops, &set->config.session, open->token, now_ms(ds));
     mux_uv_timer_init(&ds->timer, mux_loop(ds)->loop, timer_deadline, timer_expired);
     code = far_session_begin(set, &ds->far, &ds->session, link, number, open, object, "amqp");

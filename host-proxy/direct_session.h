@@ -48,6 +48,13 @@ static inline struct direct_session *direct_session_of(struct far_session *far)
     return (struct direct_session *)((char *)far - offsetof(struct direct_session, far));
 }
 
+/* Look at everything, later in this turn of the loop. */
+void direct_session_stir(struct direct_session *ds);
+
+/* Tell the client that it is over, in these words. */
+void direct_session_refuse(struct direct_session *ds, enum amqp_code code, const char *text,
+                           const char *detail);
+
 /* Tell the client that host-proxy stops, and end. */
 void direct_session_drain(struct direct_session *ds);
 

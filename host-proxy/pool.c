@@ -8,6 +8,7 @@ void pool_init(struct pool *pool, struct mux_uv_loop *mux_loop, const struct poo
                struct node_set *nodes, void (*on_empty)(struct pool *pool))
 {
     *pool = (struct pool){.mux_loop = mux_loop, .config = *config, .nodes = nodes, .on_empty = on_empty};
+    pool->failures = (struct log_limit){.burst = 5, .interval_ms = 10000};
     TAILQ_INIT(&pool->shared);
     TAILQ_INIT(&pool->ended);
 }

@@ -29,6 +29,7 @@ struct pool {
     struct node_set *nodes;
     TAILQ_HEAD(, shared) shared; /* in use */
     TAILQ_HEAD(, shared) ended;  /* closing */
+    struct log_limit failures;   /* of attempts to connect */
     unsigned numbers;            /* given to connections, for log lines */
     void (*on_empty)(struct pool *pool);
 };

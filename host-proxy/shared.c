@@ -219,7 +219,7 @@ static void note_failure(struct shared *shared, const char *text)
     uint64_t suppressed;
 
     snprintf(shared->failure, sizeof(shared->failure), "%s", text);
-    if (log_limit_pass(&shared->failures, uv_now(shared->pool->mux_loop->loop), &suppressed))
+    if (log_limit_pass(&shared->pool->failures, uv_now(shared->pool->mux_loop->loop), &suppressed))
         log_warning(shared->object, "broker connection not up", LOG_STR("reason", text),
                     LOG_SUPPRESSED(suppressed));
 }
@@ -361,6 +361,11 @@ static const struct amqp_uv_hub_ops hub_ops = {
     .on_closed = on_closed,
 };
 
+unsigned shared_number(struct amqp_hub *hub)
+{
+    return of_hub(amqp_uv_hub_of(hub))->number;
+}
+
 /* ── Making one ── */
 
 static void configure(struct shared *shared)
@@ -389,9 +394,9 @@ struct shared *shared_create(struct pool *pool, const struct shared_key *key)
     }
     shared->pool = pool;
     shared->key = *key;
-    shared->failures = (struct log_limit){.burst = 3, .interval_ms = 10000};
     snprintf(shared->failure, sizeof(shared->failure), "it is not up yet");
-    snprintf(shared->object, sizeof(shared->object), "broker-connection=%u", ++pool->numbers);
+    shared->number = ++pool->numbers;
+    snprintf(shared->object, sizeof(shared->object), "broker-connection=%u", shared->number);
     configure(shared);
     TAILQ_INIT(&shared->waiters);
     TAILQ_INSERT_TAIL(&pool->shared, shared, entry);

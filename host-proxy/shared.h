@@ -82,8 +82,8 @@ struct shared {
     struct amqp_hub_config config;
     uv_timer_t timer; /* WAITING: until the next attempt; RUNNING and unused: how long it is kept */
     struct backoff backoff;
-    struct log_limit failures;
     char failure[256];           /* why it is not running, for those who wait in vain */
+    unsigned number;             /* for log lines */
     char object[48];             /* for log lines */
     char peer[2 * NET_NAME_MAX]; /* who was reached */
     char name[AMQP_BACK_NAME_MAX];
@@ -115,5 +115,8 @@ void shared_end(struct shared *shared, const char *reason);
 
 /* End it at once. */
 void shared_abort(struct shared *shared);
+
+/* The number of a hub's connection, for log lines. */
+unsigned shared_number(struct amqp_hub *hub);
 
 #endif

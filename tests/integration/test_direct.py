@@ -1,10 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Direct mode: host-proxy ends the clients' AMQP connections and puts their channels on one of its own."""
+import ssl
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pika
 import pika.exceptions
 from pika.exceptions import ConnectionClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
@@ -24,19 +27,24 @@ class Direct(IntegrationTest):
     through_proxies = True
     nodes = 1
     login = ""
-    password = ""  # in a file
+    scheme = "amqp"
 
     @classmethod
     def make_chain(cls):
         broker = Endpoint(cls.node.host, cls.node.port)
-        cls.forwarders = [Forwarder(broker) for _ in range(cls.nodes)]
+        cls.forwarders = [cls.forwarder(broker) for _ in range(cls.nodes)]
         for forwarder in cls.forwarders:
             cls.addClassCleanup(forwarder.close)
         chain = DirectChain(cls.workspace, [forwarder.endpoint for forwarder in cls.forwarders], cls.guests,
                             host_args=cls.host_args)
         if cls.login:
             chain.login, chain.path = cls.login, f"/{cls.vhost}"
+        chain.scheme = cls.scheme
         return chain.start()
+
+    @classmethod
+    def forwarder(cls, broker: Endpoint) -> Forwarder:
+        return Forwarder(broker)
 
     def made(self) -> int:
         """Connections that host-proxy has made so far."""
@@ -92,6 +100,8 @@ class Sharing(Direct):
         self.assertEqual(refused.exception.reply_code, 403)
         self.works(self.connect())
         self.assertEqual({row["user"] for row in self.broker_connections("user")}, {"guest", user})
+        self.chain.host.wait_log(f"client joins user={user}")
+        self.assertNotIn("secret/%", self.chain.host.text())
 
     def test_no_other_services(self):
         self.chain.guests[101].process.terminate()
@@ -110,13 +120,16 @@ class Sharing(Direct):
 
 class Fixed(Direct):
     """The guests' credentials are not looked at, host-proxy's own are shown to nobody."""
-    login = "guest"
-    host_args = ()
+    PASSWORD = "pass/word@%41"
 
     @classmethod
     def make_chain(cls):
+        cls.login = f"fixed-{cls.vhost}"
+        cls.node.ctl("add_user", cls.login, cls.PASSWORD)
+        cls.addClassCleanup(cls.node.ctl, "delete_user", cls.login)
+        cls.node.ctl("set_permissions", "-p", cls.vhost, cls.login, ".*", ".*", ".*")
         secret = cls.workspace.path / "secret"
-        secret.write_text("guest\n")
+        secret.write_text(cls.PASSWORD + "\n")
         cls.host_args = ("--identity", "fixed", "--password-file", secret)
         return super().make_chain()
 
@@ -124,13 +137,92 @@ class Fixed(Direct):
         for guest, user in ((101, "me"), (102, "you")):
             self.works(self.connect(guest, user=user, password="anything"))
         self.assertEqual(self.made(), 1, "in all its life")
-        self.assertEqual([row["user"] for row in self.broker_connections("user")], ["guest"])
+        self.assertEqual([row["user"] for row in self.broker_connections("user")], [self.login])
+        self.assertNotIn(self.PASSWORD, self.chain.host.text() + " ".join(self.chain.host.argv))
 
     def test_other_vhost(self):
         with self.assertRaises(pika.exceptions.AMQPConnectionError) as caught:
             pika.BlockingConnection(pika.ConnectionParameters(*self.chain.endpoint(), virtual_host="other"))
         self.assertIn("530", repr(caught.exception))
         self.assertIn(self.vhost, repr(caught.exception))
+
+
+class Detached(Direct):
+    """A guest that is gone: its sessions wait for it, count for it, and leave nothing."""
+    host_args = ("--detach-timeout", "3s", "--max-sessions-per-guest", "2")
+
+    def test_gone_for_good(self):
+        host, guest = self.chain.host, self.chain.guests[101].process
+        names = [f"mine-{number}" for number in range(2)]
+        clients = [pika.BlockingConnection(self.parameters(101)) for _ in names]
+        for client, name in zip(clients, names):
+            client.channel().queue_declare(name, exclusive=True)
+        mark = host.mark()
+        guest.kill()
+        self.chain.start_guest(101)
+        with RawClient(self.chain.endpoint(101)) as client:
+            client.start()
+            client.start_ok()
+            code, text = client.read_close()
+        self.assertEqual((code, text), (320, "CONNECTION_FORCED - session limit reached"))
+        host.wait_log(r"guest=101 session=\w+ session detached", mark=mark)
+        host.wait_log(r"guest=101 session=\w+ session closed code=session_expired", mark=mark)
+        wait_until(self.is_served, what="there is room for new sessions")
+        for name in names:
+            wait_until(lambda name=name: self.is_gone(name), what=f"queue {name} is gone")
+
+    def is_served(self) -> bool:
+        try:
+            self.serves()
+        except pika.exceptions.AMQPConnectionError:
+            return False
+        return True
+
+    def is_gone(self, queue: str) -> bool:
+        try:
+            self.channel(102).queue_declare(queue, passive=True)
+        except pika.exceptions.ChannelClosedByBroker as closed:
+            return closed.reply_code == 404
+        return False
+
+
+class Tls(Direct):
+    """The nodes behind amqps; forwarders stand for their TLS listeners."""
+    scheme = "amqps"
+
+    @classmethod
+    def make_chain(cls):
+        cls.certificate, cls.key = (cls.workspace.path / name for name in ("node.crt", "node.key"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-keyout", cls.key, "-out", cls.certificate, "-days", "2", "-subj", "/CN=node",
+                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=30)
+        cls.host_args = ("--tls-ca", cls.certificate, "--broker-wait", "1s")
+        return super().make_chain()
+
+    @classmethod
+    def forwarder(cls, broker):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cls.certificate, cls.key)
+        return Forwarder(broker, tls=context)
+
+    def test_served(self):
+        self.works(self.connect())
+
+    def test_certificate_is_checked(self):
+        self.chain.host.terminate()
+        before, self.chain.host_args = self.chain.host_args, ["--broker-wait", "1s"]
+        try:
+            self.chain.start_host()
+            with RawClient(self.chain.endpoint(), timeout=20) as client:
+                client.start()
+                client.start_ok()
+                code, text = client.read_close()
+            self.assertEqual(code, 320)
+            self.assertRegex(text, "broker unreachable: .*certificate")
+        finally:
+            self.chain.host.terminate()
+            self.chain.host_args = before
+            self.chain.start_host()
 
 
 class PerGuest(Direct):

@@ -133,16 +133,16 @@ class Chain:
 class DirectChain(Chain):
     """Without amqp-proxy: host-proxy speaks AMQP to the brokers itself."""
     mode = "direct"
+    scheme = "amqp"
+    login = ""  # USER:PASSWORD of a fixed identity
+    path = ""  # /VHOST, likewise
 
     def start_amqp(self, limits: Sequence[str] = ()) -> None:
         pass
 
     def upstream_url(self) -> str:
         login = f"{self.login}@" if self.login else ""
-        return f"amqp://{login}" + ",".join(f"{node.host}:{node.port}" for node in self.brokers) + self.path
-
-    login = ""  # USER:PASSWORD of a fixed identity
-    path = ""  # /VHOST, likewise
+        return f"{self.scheme}://{login}" + ",".join(f"{node.host}:{node.port}" for node in self.brokers) + self.path
 
 
 CHAINS = {chain.mode: chain for chain in (Chain, DirectChain)}

@@ -210,12 +210,21 @@ class Netcat(InMachine):
         self.assertIn("transport kernel, family 40, local CID 1, version 1.0.2",
                       machine.run("vmci-nc -v vsock:1:5009 2>&1; true"))
 
+    def test_as_a_host(self) -> None:
+        """with vhost_vsock, which looks for the machine: there is none"""
+        self.with_module("host", "vhost_vsock")
+        output = machine.run("vmci-nc -v vsock:77:5000 2>&1; echo ended with $?")
+        self.assertIn("local CID 2", output)
+        self.assertIn("No such device", output)
+        self.assertTrue(output.endswith("ended with 1\n"), output)
+
     def test_errors(self) -> None:
-        """nobody there, no such machine, a port in use, a foreign CID"""
+        """nobody there, no such machine, a port in use, a foreign CID, no datagrams"""
         self.start("server", "sh", "-c", "vmci-nc -v -k -l vsock:any:5000 </dev/null", ready="listening on")
         for words, said in (("vsock:1:5009", "nobody listens there"), ("vsock:77:5000", "No such device"),
                             ("-l vsock:any:5000", "Address already in use"),
-                            ("-l vsock:77:5000", "not a CID of this machine")):
+                            ("-l vsock:77:5000", "not a CID of this machine"),
+                            ("-u -l vsock:any:6000", "No such device")):
             with self.subTest(words):
                 output = machine.run(f"vmci-nc {words} 2>&1; echo ended with $?")
                 self.assertIn(said, output)

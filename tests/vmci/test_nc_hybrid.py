@@ -3,7 +3,6 @@
 """vmci-nc on hybrid sockets, with doubles of VMMs: from the host to a guest by CONNECT, and from guests."""
 import os
 import socket
-import subprocess
 import unittest
 
 import vmm

@@ -25,7 +25,8 @@
     X(15, STALE_ATTEMPT, "a newer attempt owns the session")                                                 \
     X(16, UNKNOWN_SERVICE, "no such service")                                                                \
     X(17, NO_MEMORY, "out of memory")                                                                        \
-    X(18, HOST_UNREACHABLE, "host proxy unreachable")
+    X(18, HOST_UNREACHABLE, "host proxy unreachable")                                                        \
+    X(19, HISTORY_MISMATCH, "the two ends remember different bytes: a snapshot was reverted, or cloned")
 
 enum mux_code {
     MUX_OK = 0,

@@ -97,12 +97,15 @@ struct mux_open {
     uint32_t attempt;
     bool resume;
     uint64_t received_offset;
+    uint64_t received_digest; /* of all bytes before received_offset (digest.h) */
+    uint64_t sent_offset;     /* all that was ever sent lies before it */
     uint64_t max_data;
     struct mux_attributes attributes;
 };
 
 struct mux_open_ok {
     uint64_t received_offset;
+    uint64_t received_digest;
     uint64_t max_data;
     uint32_t detach_timeout_ms;
 };
@@ -145,7 +148,7 @@ struct mux_frame {
  */
 size_t mux_encode_hello(uint8_t *out, const struct mux_hello *hello);
 size_t mux_encode_open(uint8_t *out, uint32_t session, const struct mux_open *open);
-size_t mux_encode_open_ok(uint8_t *out, uint32_t session, const struct mux_open_ok *ok);    /* 32 bytes */
+size_t mux_encode_open_ok(uint8_t *out, uint32_t session, const struct mux_open_ok *ok);    /* 40 bytes */
 size_t mux_encode_max_data(uint8_t *out, uint32_t session, const struct mux_max_data *max); /* 28 bytes */
 size_t mux_encode_reset(uint8_t *out, uint32_t session, uint32_t code, const char *reason);
 size_t mux_encode_ping(uint8_t *out, uint8_t type, uint32_t session,

@@ -88,6 +88,8 @@ static int decode_open(struct mux_reader *reader, struct wire_cursor *c, struct 
     open->attempt = (uint32_t)wire_uint(c, 4);
     open->resume = (reader->head[1] & MUX_FLAG_RESUME) != 0;
     open->received_offset = wire_uint(c, 8);
+    open->received_digest = wire_uint(c, 8);
+    open->sent_offset = wire_uint(c, 8);
     open->max_data = wire_uint(c, 8);
     if (c->bad)
         return fail(reader, "OPEN is too short");
@@ -125,6 +127,7 @@ static int decode_control(struct mux_reader *reader, const uint8_t *payload, siz
     case MUX_OPEN: return decode_open(reader, &c, &frame->u.open);
     case MUX_OPEN_OK:
         frame->u.open_ok.received_offset = wire_uint(&c, 8);
+        frame->u.open_ok.received_digest = wire_uint(&c, 8);
         frame->u.open_ok.max_data = wire_uint(&c, 8);
         frame->u.open_ok.detach_timeout_ms = (uint32_t)wire_uint(&c, 4);
         return c.bad ? fail(reader, "OPEN_OK is too short") : 1;

@@ -97,6 +97,8 @@ size_t mux_encode_open(uint8_t *out, uint32_t session, const struct mux_open *op
     memcpy(p, open->token, MUX_TOKEN_SIZE);
     p = wire_put(p + MUX_TOKEN_SIZE, open->attempt, 4);
     p = wire_put(p, open->received_offset, 8);
+    p = wire_put(p, open->received_digest, 8);
+    p = wire_put(p, open->sent_offset, 8);
     p = wire_put(p, open->max_data, 8);
     p = put_attributes(p, &open->attributes);
     return finish(out, p, MUX_OPEN, open->resume ? MUX_FLAG_RESUME : 0, session);
@@ -107,6 +109,7 @@ size_t mux_encode_open_ok(uint8_t *out, uint32_t session, const struct mux_open_
     uint8_t *p = out + MUX_HEADER_SIZE;
 
     p = wire_put(p, ok->received_offset, 8);
+    p = wire_put(p, ok->received_digest, 8);
     p = wire_put(p, ok->max_data, 8);
     p = wire_put(p, ok->detach_timeout_ms, 4);
     return finish(out, p, MUX_OPEN_OK, 0, session);

@@ -30,6 +30,7 @@ void mux_send_state_init(struct mux_send_state *send, uint64_t limit)
 void mux_send_state_deinit(struct mux_send_state *send)
 {
     mux_bytes_clear(&send->buffer);
+    mux_digest_deinit(&send->digest);
 }
 
 int mux_send_state_append(struct mux_send_state *send, struct mux_chunk *chunk, const uint8_t *data,
@@ -40,7 +41,9 @@ int mux_send_state_append(struct mux_send_state *send, struct mux_chunk *chunk, 
     int rc;
 
     assert(send->fin == MUX_FIN_NONE);
-    rc = mux_bytes_append(&send->buffer, chunk, data, len);
+    rc = mux_digest_reserve(&send->digest); /* for when it is acknowledged */
+    if (rc == 0)
+        rc = mux_bytes_append(&send->buffer, chunk, data, len);
     if (rc < 0)
         return rc;
     if (send->cursor.seg == NULL && len > 0) {
@@ -117,13 +120,39 @@ size_t mux_send_state_pull(struct mux_send_state *send, struct mux_batch *batch,
     return n > COST_MIN ? n : COST_MIN;
 }
 
-/* The highest received offset the peer may claim: FIN counts as one (PROTOCOL.md). */
-static uint64_t highest_claim(const struct mux_send_state *send)
+uint64_t mux_send_state_highest(const struct mux_send_state *send)
 {
     return send->sent + (send->fin >= MUX_FIN_AGAIN ? 1 : 0);
 }
 
-/* Forget what the peer has. `received` is within [acked, highest claim]. */
+/* Add the first `n` bytes that are held to a digest. */
+static void digest_held(const struct mux_send_state *send, size_t n, struct mux_digest *digest)
+{
+    for (const struct mux_segment *seg = send->buffer.head; n > 0; seg = seg->next) {
+        size_t len = min_size(seg->len, n);
+
+        mux_digest_add(digest, seg->data, len);
+        n -= len;
+    }
+}
+
+int mux_send_state_digest(const struct mux_send_state *send, uint64_t received, uint64_t *value)
+{
+    struct mux_digest digest = {0};
+    int rc;
+
+    if (received < send->acked || received > mux_send_state_highest(send))
+        return -MUX_OFFSET_RANGE;
+    rc = mux_digest_copy(&digest, &send->digest);
+    if (rc < 0)
+        return rc;
+    digest_held(send, (size_t)((received < send->end ? received : send->end) - send->acked), &digest);
+    *value = mux_digest_value(&digest);
+    mux_digest_deinit(&digest);
+    return 0;
+}
+
+/* Forget what the peer has. `received` is within [acked, highest]. */
 static void forget(struct mux_send_state *send, uint64_t received)
 {
     if (received > send->end) {
@@ -131,6 +160,7 @@ static void forget(struct mux_send_state *send, uint64_t received)
         received = send->end;
     }
     if (received > send->acked) {
+        digest_held(send, (size_t)(received - send->acked), &send->digest);
         mux_bytes_drop(&send->buffer, (size_t)(received - send->acked));
         send->acked = received;
     }
@@ -140,7 +170,7 @@ int mux_send_state_ack(struct mux_send_state *send, uint64_t received, uint64_t 
 {
     uint64_t before = send->acked;
 
-    if (received > highest_claim(send))
+    if (received > mux_send_state_highest(send))
         return -MUX_OFFSET_RANGE;
     forget(send, received);
     /* A drop inside the segment that the cursor is in moved that segment's start. */
@@ -154,7 +184,7 @@ int mux_send_state_ack(struct mux_send_state *send, uint64_t received, uint64_t 
 
 int mux_send_state_rewind(struct mux_send_state *send, uint64_t received)
 {
-    if (received < send->acked || received > highest_claim(send))
+    if (received < send->acked || received > mux_send_state_highest(send))
         return -MUX_OFFSET_RANGE;
     forget(send, received);
     send->sent = send->acked;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One direction of a session at its sending edge: what is not acknowledged is kept, so that it can be sent
- * again on the next transport.
+ * again on the next transport. What was acknowledged is forgotten but for its digest.
  *
  *     0 ──────── acked ──────── sent ──────── end
  *       forgotten      in flight     to send            sent <= limit (credit)
@@ -15,6 +15,7 @@
 
 #include "mux/batch.h"
 #include "mux/bytes.h"
+#include "mux/digest.h"
 
 enum mux_fin {
     MUX_FIN_NONE,   /* the direction is open */
@@ -27,6 +28,7 @@ enum mux_fin {
 struct mux_send_state {
     struct mux_bytes buffer;  /* [acked, end) */
     struct mux_cursor cursor; /* at `sent` in the buffer */
+    struct mux_digest digest; /* of [0, acked) */
     uint64_t acked;
     uint64_t sent;
     uint64_t end;
@@ -64,6 +66,16 @@ int mux_send_state_ack(struct mux_send_state *send, uint64_t received, uint64_t 
  * changed: before what it acknowledged, or past what was sent.
  */
 int mux_send_state_rewind(struct mux_send_state *send, uint64_t received);
+
+/* All that the peer may ever have received of this direction lies before it: FIN counts as one (PROTOCOL.md).
+ */
+uint64_t mux_send_state_highest(const struct mux_send_state *send);
+
+/*
+ * The digest of what was sent before `received`, FIN apart. Looks at what is held, a window at most. 0;
+ * -MUX_OFFSET_RANGE: before what was acknowledged, or past what was sent; -MUX_NO_MEMORY.
+ */
+int mux_send_state_digest(const struct mux_send_state *send, uint64_t received, uint64_t *value);
 
 /* All was sent and acknowledged, the end included when there is one. */
 bool mux_send_state_drained(const struct mux_send_state *send);

@@ -14,7 +14,7 @@
 /* For ack_due_ms: it goes with the next control frames, as soon as the link has room for them. */
 #define ACK_QUEUED UINT64_MAX
 
-/* How long RESET may wait to be written before the session is forgotten all the same. */
+/* How long a session waits for its RESET to be written. */
 #define CLOSING_MS 2000u
 
 const char *mux_session_state_name(enum mux_session_state state)
@@ -78,6 +78,7 @@ void mux_session_deinit(struct mux_session *session)
 {
     mux_link_remove(&session->attachment);
     mux_send_state_deinit(&session->send);
+    mux_digest_deinit(&session->received);
     mux_outbox_clear(&session->outbox);
     free(session->end_reason);
     session->end_reason = NULL;
@@ -230,11 +231,14 @@ static int on_data(struct mux_session *session, const struct mux_frame *frame, s
 {
     bool had_fin = session->recv.fin;
     size_t skip;
-    int rc = mux_recv_state_accept(&session->recv, frame->u.data.offset, frame->u.data.len, frame->u.data.fin,
-                                   &skip);
+    int rc = mux_digest_reserve(&session->received);
 
+    if (rc == 0)
+        rc = mux_recv_state_accept(&session->recv, frame->u.data.offset, frame->u.data.len, frame->u.data.fin,
+                                   &skip);
     if (rc < 0)
         return rc;
+    mux_digest_add(&session->received, frame->u.data.bytes + skip, frame->u.data.len - skip);
     if (skip < frame->u.data.len) {
         if (session->end_code != MUX_OK)
             mux_recv_state_consume(&session->recv, frame->u.data.len - skip); /* finishing: nobody wants it */
@@ -381,11 +385,24 @@ uint64_t mux_session_deadline(const struct mux_session *session)
     return min_u64(deadline, mux_session_transport_deadline(session));
 }
 
+/* RESET has waited long: the far edge leaves it to the link, which will say it when it can. A near edge's
+ * OPEN may not even have left. */
+static void leave_reset_to_link(struct mux_session *session)
+{
+    struct mux_link *link = session->attachment.link;
+    uint32_t number = session->attachment.number;
+
+    mux_link_remove(&session->attachment);
+    if (link != NULL && session->edge == MUX_EDGE_FAR)
+        mux_link_refuse(link, number, session->end_code, end_reason(session));
+}
+
 void mux_session_tick(struct mux_session *session, uint64_t now)
 {
     if (session->state == MUX_SESSION_CLOSED || now < mux_session_deadline(session))
         return;
     if (session->state == MUX_SESSION_CLOSING) {
+        leave_reset_to_link(session);
         closed(session);
         return;
     }

@@ -94,6 +94,7 @@ struct mux_session {
     bool established;           /* near: OPEN_OK was heard once */
     struct mux_send_state send; /* local side to peer */
     struct mux_recv_state recv; /* peer to local side */
+    struct mux_digest received; /* of [0, recv.next) */
     struct mux_outbox outbox;
     uint64_t replay_until;      /* sending below this offset is replay */
     uint32_t detach_timeout_ms; /* near: told by OPEN_OK */
@@ -130,15 +131,18 @@ void mux_session_deinit(struct mux_session *session);
 int mux_session_attach(struct mux_session *session, struct mux_link *link,
                        const struct mux_attributes *attributes, uint64_t now);
 
-/* Far: the session that `open` opens is attached, OPEN_OK sent. 0 or -MUX_NO_MEMORY, nothing changed. */
+/*
+ * Far: the session that `open` opens is attached, OPEN_OK sent. 0; after an error nothing has changed:
+ * -MUX_NO_MEMORY; -MUX_OFFSET_RANGE: it claims to have received what can't have been sent yet.
+ */
 int mux_session_accept(struct mux_session *session, struct mux_link *link, uint32_t number,
                        const struct mux_open *open, uint64_t now);
 
 /*
  * Far: a new transport for a session that exists. Returns MUX_OK, or why it is refused, the session being as
- * it was: MUX_STALE_ATTEMPT, MUX_OFFSET_RANGE, or the end's code when it is over. MUX_TRY_LATER: no memory
- * for it now; the old transport is left all the same, since the near edge has given it up. The caller answers
- * the refused OPEN.
+ * it was: MUX_STALE_ATTEMPT, MUX_OFFSET_RANGE, MUX_HISTORY_MISMATCH, or the end's code when it is over.
+ * MUX_TRY_LATER: no memory for it now; the old transport may be left all the same, since the near edge has
+ * given it up, but the attempt does not count. The caller answers the refused OPEN.
  */
 enum mux_code mux_session_resume(struct mux_session *session, struct mux_link *link, uint32_t number,
                                  const struct mux_open *open, uint64_t now);

@@ -109,6 +109,7 @@ enum mux_code far_session_begin(struct far_set *set, struct far_session *far, st
                                 const char *object, const char *service)
 {
     const uint8_t *token = open->token;
+    enum mux_code code;
 
     far->set = set;
     far->session = session;
@@ -121,10 +122,10 @@ enum mux_code far_session_begin(struct far_set *set, struct far_session *far, st
         return MUX_NO_MEMORY;
     log_info(far->object, "session opens", LOG_STR("service", service),
              LOG_TEXT("client", open->attributes.client_address.data, open->attributes.client_address.len));
-    if (mux_session_accept(session, link, number, open, uv_now(set->loop)) == 0)
-        return MUX_OK;
-    mux_registry_end(&set->registry, session, MUX_NO_MEMORY, mux_code_text(MUX_NO_MEMORY));
-    return MUX_NO_MEMORY;
+    code = (enum mux_code) - mux_session_accept(session, link, number, open, uv_now(set->loop));
+    if (code != MUX_OK)
+        mux_registry_end(&set->registry, session, code, mux_code_text(code));
+    return code;
 }
 
 static enum mux_code resume(struct far_session *far, struct mux_link *link, uint32_t number,

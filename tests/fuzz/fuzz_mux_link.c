@@ -96,7 +96,7 @@ static void answer(struct relay_fixture *f, struct far_view *view)
         return;
     view->answered = true;
     view->granted = view->received + WINDOW;
-    kit_peer_open_ok(&f->far, LINK, view->received, view->granted, NOW);
+    kit_peer_open_ok(&f->far, LINK, view->received, 0, view->granted, NOW);
 }
 
 static void send_data(struct relay_fixture *f, struct far_view *view, uint64_t most, bool fin)

@@ -241,7 +241,7 @@ class FramePort(Garbage):
 
     def test_bad_attributes(self):
         with self.beside():
-            head = bytes(16) + struct.pack(">IQQ", 1, 0, 1 << 20)
+            head = bytes(16) + struct.pack(">IQQQQ", 1, 0, 0, 0, 1 << 20)
             self.refused(self.hello(), wire.frame(wire.OPEN, 1, head + b"\0\1\0\xffabc"))
             self.refused(self.hello(), wire.frame(wire.OPEN, 1, head + b"\0\1\x01\0" + bytes(256)))
 

@@ -14,6 +14,7 @@ GUEST, HOST, AMQP = 1, 2, 3  # roles
 FIN = RESUME = 1  # flags
 INITIAL_CREDIT = 65536
 UNKNOWN_SESSION, OFFSET_RANGE, CREDIT_EXCEEDED, UNKNOWN_SERVICE = 6, 9, 10, 16  # codes of RESET
+NO_BYTES = 0x2D06800538D394C2  # the digest of nothing
 
 
 class Frame(NamedTuple):
@@ -46,9 +47,9 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def open_session(session: int, service: bytes = b"", attempt: int = 1, token: Optional[bytes] = None,
-                 max_data: int = 1 << 19, received: int = 0, flags: int = 0) -> bytes:
-    """OPEN; no service name stands for AMQP."""
-    head = (token or secrets.token_bytes(16)) + struct.pack(">IQQ", attempt, received, max_data)
+                 max_data: int = 1 << 19, received: int = 0, sent: int = 0, flags: int = 0) -> bytes:
+    """OPEN; no service name stands for AMQP. The digest is right while nothing was received."""
+    head = (token or secrets.token_bytes(16)) + struct.pack(">IQQQQ", attempt, received, NO_BYTES, sent, max_data)
     return frame(OPEN, session, head + attribute(1, service), flags)
 
 

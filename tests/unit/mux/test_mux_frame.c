@@ -65,6 +65,8 @@ static struct mux_open full_open(void)
     struct mux_open open = {.attempt = 0xfffffffeu,
                             .resume = true,
                             .received_offset = 0x0123456789abcdefu,
+                            .received_digest = 0xf0e1d2c3b4a59687u,
+                            .sent_offset = 0x8000000000000001u,
                             .max_data = UINT64_MAX,
                             .attributes = {.service = mux_text("mqtt"),
                                            .client_address = mux_text("[::1]:5000"),
@@ -96,6 +98,8 @@ static void open_with_everything(void **state)
     assert_int_equal(out.u.open.attempt, in.attempt);
     assert_true(out.u.open.resume);
     assert_int_equal(out.u.open.received_offset, in.received_offset);
+    assert_int_equal(out.u.open.received_digest, in.received_digest);
+    assert_int_equal(out.u.open.sent_offset, in.sent_offset);
     assert_int_equal(out.u.open.max_data, in.max_data);
     assert_text(a->service, "mqtt");
     assert_text(a->client_address, "[::1]:5000");
@@ -117,7 +121,7 @@ static void open_with_nothing(void **state)
     struct mux_frame out = decode(&reader, bytes, size);
 
     (void)state;
-    assert_int_equal(size, MUX_HEADER_SIZE + 36);
+    assert_int_equal(size, MUX_HEADER_SIZE + 52);
     assert_false(out.u.open.resume);
     assert_false(out.u.open.attributes.has_cid);
     assert_int_equal(out.u.open.attributes.service.len, 0);
@@ -125,17 +129,21 @@ static void open_with_nothing(void **state)
 
 static void open_ok(void **state)
 {
-    struct mux_open_ok in = {.received_offset = 5, .max_data = 1u << 20, .detach_timeout_ms = 60000};
+    struct mux_open_ok in = {.received_offset = 5,
+                             .received_digest = 0x8102030405060708u,
+                             .max_data = 1u << 20,
+                             .detach_timeout_ms = 60000};
     uint8_t bytes[FRAME_MAX];
     struct mux_reader reader;
     size_t size = mux_encode_open_ok(bytes, 9, &in);
     struct mux_frame out = decode(&reader, bytes, size);
 
     (void)state;
-    assert_int_equal(size, 32);
+    assert_int_equal(size, 40);
     assert_int_equal(out.type, MUX_OPEN_OK);
     assert_int_equal(out.session, 9);
     assert_int_equal(out.u.open_ok.received_offset, in.received_offset);
+    assert_int_equal(out.u.open_ok.received_digest, in.received_digest);
     assert_int_equal(out.u.open_ok.max_data, in.max_data);
     assert_int_equal(out.u.open_ok.detach_timeout_ms, in.detach_timeout_ms);
 }

@@ -10,6 +10,9 @@
 
 #include <cmocka.h>
 
+/* OPEN without attributes. */
+#define OPEN_FIXED 52
+
 struct stream {
     uint8_t bytes[2 * (MUX_HEADER_SIZE + MUX_CONTROL_MAX)];
     size_t len;
@@ -92,8 +95,8 @@ static void frames_that_end_too_early(void **state)
         uint32_t enough;
         const char *error;
     } cases[] = {
-        {MUX_HELLO, 23, "HELLO is too short"},       {MUX_OPEN, 36, "OPEN is too short"},
-        {MUX_OPEN_OK, 20, "OPEN_OK is too short"},   {MUX_DATA, 8, "DATA is too short"},
+        {MUX_HELLO, 23, "HELLO is too short"},       {MUX_OPEN, OPEN_FIXED, "OPEN is too short"},
+        {MUX_OPEN_OK, 28, "OPEN_OK is too short"},   {MUX_DATA, 8, "DATA is too short"},
         {MUX_MAX_DATA, 16, "MAX_DATA is too short"}, {MUX_RESET, 4, "RESET is too short"},
         {MUX_PING, 8, "PING or PONG is too short"},  {MUX_PONG, 8, "PING or PONG is too short"},
     };
@@ -129,10 +132,10 @@ static void hello_needs_its_magic(void **state)
 /* OPEN with these bytes where the attributes are. */
 static struct stream open_with(const void *attributes, size_t len)
 {
-    uint8_t payload[36 + 300] = {0};
+    uint8_t payload[OPEN_FIXED + 300] = {0};
 
-    memcpy(payload + 36, attributes, len);
-    return frame_of(MUX_OPEN, 36 + (uint32_t)len, payload, 36 + len);
+    memcpy(payload + OPEN_FIXED, attributes, len);
+    return frame_of(MUX_OPEN, OPEN_FIXED + (uint32_t)len, payload, OPEN_FIXED + len);
 }
 
 static void attributes_stay_inside_their_frame(void **state)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <xxhash.h>
 
 /* ── The allocator ── */
 
@@ -30,10 +31,14 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 char *__real_strdup(const char *string);
 void __real_free(void *memory);
+XXH3_state_t *__real_XXH3_createState(void);
+XXH_errorcode __real_XXH3_freeState(XXH3_state_t *state);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 char *__wrap_strdup(const char *string);
 void __wrap_free(void *memory);
+XXH3_state_t *__wrap_XXH3_createState(void);
+XXH_errorcode __wrap_XXH3_freeState(XXH3_state_t *state);
 
 static bool fails(void)
 {
@@ -66,6 +71,18 @@ void *__wrap_calloc(size_t count, size_t size)
 char *__wrap_strdup(const char *string)
 {
     return fails() ? NULL : counted(__real_strdup(string));
+}
+
+XXH3_state_t *__wrap_XXH3_createState(void)
+{
+    return fails() ? NULL : counted(__real_XXH3_createState());
+}
+
+XXH_errorcode __wrap_XXH3_freeState(XXH3_state_t *state)
+{
+    if (state != NULL)
+        allocator.outstanding--;
+    return __real_XXH3_freeState(state);
 }
 
 void __wrap_free(void *memory)

@@ -71,7 +71,7 @@ static void a_resume_goes_on_from_where_the_edges_are(void **state)
 
     assert_true(open->resume);
     assert_int_equal(open->received_offset, 700);
-    kit_peer_open_ok(&f->far, LINK, 900, 900 + WINDOW, NOW);
+    kit_peer_open_ok(&f->far, LINK, 900, 0, 900 + WINDOW, NOW);
     assert_int_equal(kit_peer_data(&f->far, LINK, DOWN, 700, 10, false, NOW), 0);
     assert_int_equal(kit_peer_data(&f->guest, GUEST, UP, 900, 10, false, NOW), 0);
     relay_fixture_listen(f);
@@ -85,7 +85,7 @@ static void a_resume_after_both_ends_passes_nothing_twice(void **state)
     struct relay_fixture *f = *state;
 
     relay_fixture_open(f, true, 701, 701 + WINDOW); /* 700 bytes and the end */
-    kit_peer_open_ok(&f->far, LINK, 901, 901 + WINDOW, NOW);
+    kit_peer_open_ok(&f->far, LINK, 901, 0, 901 + WINDOW, NOW);
     kit_peer_max_data(&f->guest, GUEST, 701, 701 + WINDOW, NOW);
     kit_peer_max_data(&f->far, LINK, 901, 901 + WINDOW, NOW);
     relay_fixture_listen(f);
@@ -102,7 +102,7 @@ static void an_open_repeated_skips_what_the_far_edge_has(void **state)
     /* The first OPEN was never answered, but arrived: the near edge sends OPEN(NEW) again, without data. */
     relay_fixture_open(f, false, 0, WINDOW);
     kit_peer_data(&f->guest, GUEST, UP, 0, 100, false, NOW);
-    kit_peer_open_ok(&f->far, LINK, 80, WINDOW, NOW);
+    kit_peer_open_ok(&f->far, LINK, 80, 0, WINDOW, NOW);
     relay_fixture_listen(f);
     assert_int_equal(kit_peer_expect(&f->far, MUX_DATA, LINK)->offset, 80);
     assert_int_equal(kit_peer_data(&f->guest, GUEST, UP, 80, 100, false, NOW), 0);

@@ -117,7 +117,7 @@ static void frames_that_are_not_the_guests_to_say_are_reset(void **state)
     struct relay_fixture *f = *state;
 
     relay_fixture_open_ok(f, WINDOW);
-    kit_peer_open_ok(&f->guest, GUEST, 0, WINDOW, NOW);
+    kit_peer_open_ok(&f->guest, GUEST, 0, 0, WINDOW, NOW);
     relay_fixture_expect_reset(f, MUX_PROTOCOL_ERROR);
 }
 
@@ -145,7 +145,7 @@ static void a_far_edge_that_answers_twice_is_reset(void **state)
     struct relay_fixture *f = *state;
 
     relay_fixture_open_ok(f, WINDOW);
-    kit_peer_open_ok(&f->far, LINK, 0, WINDOW, NOW);
+    kit_peer_open_ok(&f->far, LINK, 0, 0, WINDOW, NOW);
     relay_fixture_expect_reset(f, MUX_PROTOCOL_ERROR);
 }
 
@@ -156,7 +156,7 @@ static void credit_is_cut_to_the_window(void **state)
     struct relay_fixture *f = *state;
 
     assert_int_equal(relay_fixture_open(f, false, 0, UINT64_MAX)->max_data, WINDOW);
-    kit_peer_open_ok(&f->far, LINK, 0, WINDOW, NOW);
+    kit_peer_open_ok(&f->far, LINK, 0, 0, WINDOW, NOW);
     kit_peer_data(&f->far, LINK, DOWN, 0, 1000, false, NOW);
     relay_fixture_listen(f);
     kit_peer_max_data(&f->guest, GUEST, 1000, UINT64_MAX, NOW);
@@ -177,7 +177,7 @@ static void a_resume_from_the_end_of_the_world_wraps_nothing(void **state)
     struct relay_fixture *f = *state;
 
     relay_fixture_open(f, true, UINT64_MAX - 10, UINT64_MAX);
-    kit_peer_open_ok(&f->far, LINK, 0, WINDOW, NOW);
+    kit_peer_open_ok(&f->far, LINK, 0, 0, WINDOW, NOW);
     kit_peer_data(&f->far, LINK, DOWN, 0, 50000, false, NOW);
     assert_true(f->relay.guest.queue.len <= WINDOW);
 }

@@ -302,6 +302,40 @@ static void rewinding_where_nobody_was_is_refused(void **state)
     assert_int_equal(f->heard_until, 1000);
 }
 
+/* The digest of what was sent before `received` is that of the pattern. */
+static void expect_digest(struct fixture *f, uint64_t received)
+{
+    uint64_t value = 0;
+
+    assert_int_equal(mux_send_state_digest(&f->send, received, &value), 0);
+    assert_int_equal(value, kit_pattern_digest(SALT, received < f->send.end ? received : f->send.end));
+}
+
+static void the_digest_is_known_wherever_the_peer_may_be(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t value = 0;
+
+    expect_digest(f, 0);
+    append(f, 1000);
+    append(f, 40000); /* of segments that lie elsewhere */
+    append(f, 500);
+    assert_int_equal(pull(f, 30000), 30000);
+    assert_int_equal(mux_send_state_ack(&f->send, 700, 0), 0); /* inside a segment */
+    assert_int_equal(mux_send_state_digest(&f->send, 699, &value), -MUX_OFFSET_RANGE);
+    for (uint64_t at = 700; at <= 30000; at += 1465)
+        expect_digest(f, at);
+    assert_int_equal(mux_send_state_digest(&f->send, 30001, &value), -MUX_OFFSET_RANGE);
+    mux_send_state_fin(&f->send);
+    pull_all(f);
+    assert_int_equal(mux_send_state_highest(&f->send), 41501);
+    expect_digest(f, 41500);
+    expect_digest(f, 41501); /* the end has no bytes */
+    assert_int_equal(mux_send_state_ack(&f->send, 41501, 0), 0);
+    expect_digest(f, 41500);
+    expect_digest(f, 41501);
+}
+
 static void more_may_be_appended_at_any_point(void **state)
 {
     struct fixture *f = *state;
@@ -390,6 +424,7 @@ int main(void)
         TEST(rewinding_only_the_end),
         TEST(the_end_may_be_acknowledged_before_it_is_sent_again),
         TEST(rewinding_where_nobody_was_is_refused),
+        TEST(the_digest_is_known_wherever_the_peer_may_be),
         TEST(more_may_be_appended_at_any_point),
         TEST(a_frame_is_cut_where_the_batch_has_no_vectors_left),
         TEST(any_sequence_gives_the_stream),

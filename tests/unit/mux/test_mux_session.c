@@ -42,7 +42,7 @@ static void early_data_is_limited(void **state)
     while (kit_peer_next_type(f->peer) == MUX_DATA)
         sent += kit_peer_expect(f->peer, MUX_DATA, NUMBER)->len;
     assert_int_equal(sent, MUX_INITIAL_CREDIT);
-    kit_peer_open_ok(f->peer, NUMBER, 0, MUX_INITIAL_CREDIT + 1000, NOW);
+    session_fixture_open_ok(f, 0, MUX_INITIAL_CREDIT + 1000);
     assert_int_equal(session_fixture_hear(f, MUX_DATA)->offset, MUX_INITIAL_CREDIT);
     session_fixture_hear_none(f);
 }
@@ -92,7 +92,7 @@ static void an_answer_that_claims_too_much_is_refused(void **state)
     kit_app_send(&f->app, 100);
     session_fixture_attach(f, 0);
     session_fixture_hear(f, MUX_DATA);
-    kit_peer_open_ok(f->peer, NUMBER, 101, WINDOW, NOW);
+    session_fixture_open_ok(f, 101, WINDOW);
     assert_int_equal(session_fixture_hear(f, MUX_RESET)->code, MUX_OFFSET_RANGE);
     assert_true(f->app.closed);
     assert_int_equal(f->app.code, MUX_OFFSET_RANGE);
@@ -114,7 +114,7 @@ static void a_second_answer_is_an_error(void **state)
     struct session_fixture *f = *state;
 
     session_fixture_open_near(f);
-    kit_peer_open_ok(f->peer, NUMBER, 0, WINDOW, NOW);
+    session_fixture_open_ok(f, 0, WINDOW);
     assert_int_equal(session_fixture_hear(f, MUX_RESET)->code, MUX_PROTOCOL_ERROR);
 }
 
@@ -123,7 +123,7 @@ static void far_gets_no_answer(void **state)
     struct session_fixture *f = *state;
 
     session_fixture_open_far(f);
-    kit_peer_open_ok(f->peer, NUMBER, 0, WINDOW, NOW);
+    session_fixture_open_ok(f, 0, WINDOW);
     assert_int_equal(session_fixture_hear(f, MUX_RESET)->code, MUX_PROTOCOL_ERROR);
 }
 

@@ -112,7 +112,7 @@ static void the_end_may_come_early(void **state)
     data = session_fixture_hear(f, MUX_DATA);
     assert_int_equal(data->len, 0);
     assert_true(data->fin);
-    kit_peer_open_ok(f->peer, NUMBER, 1, WINDOW, NOW);
+    session_fixture_open_ok(f, 1, WINDOW);
     assert_int_equal(f->session->send.fin, MUX_FIN_ACKED);
 }
 
@@ -201,6 +201,21 @@ static void a_reset_that_can_not_leave_is_given_up(void **state)
     assert_false(f->app.closed);
     session_fixture_pass(f, 1);
     assert_true(f->app.closed);
+    session_fixture_hear_none(f);
+}
+
+static void far_leaves_a_reset_that_waits_to_the_link(void **state)
+{
+    struct session_fixture *f = *state;
+    const struct kit_frame *reset;
+
+    session_fixture_open_far(f);
+    mux_session_reset(f->session, MUX_KILLED, "enough", NOW);
+    session_fixture_pass(f, 2000);
+    assert_true(f->app.closed);
+    reset = session_fixture_hear(f, MUX_RESET);
+    assert_int_equal(reset->code, MUX_KILLED);
+    assert_string_equal(reset->text, "enough");
     session_fixture_hear_none(f);
 }
 
@@ -395,6 +410,7 @@ int main(void)
         NEAR(a_reset_before_the_open_left_sends_both),
         NEAR(a_reset_without_a_transport_ends_by_the_timer),
         NEAR(a_reset_that_can_not_leave_is_given_up),
+        FAR(far_leaves_a_reset_that_waits_to_the_link),
         NEAR(a_reset_whose_transport_breaks_is_the_end),
         NEAR(nothing_is_taken_after_a_reset),
         FAR(finishing_delivers_what_was_sent_first),

@@ -68,6 +68,22 @@ static void the_answer_to_the_new_question_counts(void **state)
     assert_int_equal(f->app.detached, 0);
 }
 
+/* With more patience than time between questions, an answer brings the next question forward. */
+static void the_timer_keeps_up_with_answers(void **state)
+{
+    struct session_fixture *f = *state;
+
+    f->config.ping_interval_ms = 1000;
+    f->config.ping_timeout_ms = 5000;
+    session_fixture_open_near(f);
+    for (int i = 0; i < 3; i++) {
+        session_fixture_pass(f, 1000);
+        session_fixture_hear(f, MUX_PING);
+        kit_peer_ping(f->peer, MUX_PONG, NUMBER, "alive?\0", f->now);
+    }
+    assert_false(f->session->ping_after_sleep);
+}
+
 int main(void)
 {
 #define NEAR(name) cmocka_unit_test_setup_teardown(name, session_fixture_setup_near, session_fixture_teardown)
@@ -75,6 +91,7 @@ int main(void)
         NEAR(what_lay_in_a_buffer_is_no_sign_of_life),
         NEAR(an_answer_from_before_is_none),
         NEAR(the_answer_to_the_new_question_counts),
+        NEAR(the_timer_keeps_up_with_answers),
     };
 
     return cmocka_run_group_tests_name("mux.session_sleep", tests, NULL, NULL);

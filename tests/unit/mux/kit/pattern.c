@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/mux/kit/pattern.h"
 
+#include "mux/digest.h"
+#include "tests/unit/mux/kit/check.h"
 #include "tests/unit/mux/kit/rng.h"
 
 #include <string.h>
@@ -45,4 +47,21 @@ bool kit_pattern_matches(uint64_t salt, uint64_t offset, const uint8_t *data, si
         len -= n;
     }
     return true;
+}
+
+uint64_t kit_pattern_digest(uint64_t salt, uint64_t len)
+{
+    struct mux_digest digest = {0};
+    uint64_t value;
+
+    KIT_CHECK(mux_digest_reserve(&digest) == 0, "out of memory");
+    for (uint64_t at = 0; at < len; at += WORD) {
+        uint8_t word[WORD];
+
+        word_at(salt, at, word);
+        mux_digest_add(&digest, word, len - at < WORD ? (size_t)(len - at) : WORD);
+    }
+    value = mux_digest_value(&digest);
+    mux_digest_deinit(&digest);
+    return value;
 }

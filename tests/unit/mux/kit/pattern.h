@@ -15,4 +15,7 @@ void kit_pattern_fill(uint64_t salt, uint64_t offset, uint8_t *out, size_t len);
 /* Are these the bytes that belong at `offset`? */
 bool kit_pattern_matches(uint64_t salt, uint64_t offset, const uint8_t *data, size_t len);
 
+/* The digest (mux/digest.h) of the first `len` bytes. */
+uint64_t kit_pattern_digest(uint64_t salt, uint64_t len);
+
 #endif

@@ -66,11 +66,14 @@ int kit_peer_open(struct kit_peer *peer, uint32_t session, const struct mux_open
     return kit_peer_say(peer, frame, mux_encode_open(frame, session, open), now);
 }
 
-int kit_peer_open_ok(struct kit_peer *peer, uint32_t session, uint64_t received, uint64_t max_data,
-                     uint64_t now)
+int kit_peer_open_ok(struct kit_peer *peer, uint32_t session, uint64_t received, uint64_t digest,
+                     uint64_t max_data, uint64_t now)
 {
     uint8_t frame[MUX_HEADER_SIZE + MUX_CONTROL_MAX];
-    struct mux_open_ok ok = {.received_offset = received, .max_data = max_data, .detach_timeout_ms = 60000};
+    struct mux_open_ok ok = {.received_offset = received,
+                             .received_digest = digest,
+                             .max_data = max_data,
+                             .detach_timeout_ms = 60000};
 
     return kit_peer_say(peer, frame, mux_encode_open_ok(frame, session, &ok), now);
 }
@@ -134,6 +137,8 @@ static void note_data(struct kit_frame *note, const struct mux_frame *frame)
 static void note_open(struct kit_frame *note, const struct mux_open *open)
 {
     note->received_offset = open->received_offset;
+    note->received_digest = open->received_digest;
+    note->sent_offset = open->sent_offset;
     note->max_data = open->max_data;
     note->attempt = open->attempt;
     note->resume = open->resume;
@@ -152,6 +157,7 @@ static void note(struct kit_peer *peer, const struct mux_frame *frame)
     case MUX_OPEN: note_open(note, &frame->u.open); break;
     case MUX_OPEN_OK:
         note->received_offset = frame->u.open_ok.received_offset;
+        note->received_digest = frame->u.open_ok.received_digest;
         note->max_data = frame->u.open_ok.max_data;
         break;
     case MUX_DATA: note_data(note, frame); break;

@@ -18,6 +18,8 @@ struct kit_frame {
     size_t len;               /* DATA */
     bool fin;                 /* DATA */
     uint64_t received_offset; /* OPEN, OPEN_OK, MAX_DATA */
+    uint64_t received_digest; /* OPEN, OPEN_OK */
+    uint64_t sent_offset;     /* OPEN */
     uint64_t max_data;        /* OPEN, OPEN_OK, MAX_DATA */
     uint32_t attempt;         /* OPEN */
     bool resume;              /* OPEN */
@@ -46,8 +48,8 @@ void kit_peer_deinit(struct kit_peer *peer);
 int kit_peer_say(struct kit_peer *peer, const uint8_t *bytes, size_t len, uint64_t now);
 int kit_peer_hello(struct kit_peer *peer, enum mux_role role, uint64_t now);
 int kit_peer_open(struct kit_peer *peer, uint32_t session, const struct mux_open *open, uint64_t now);
-int kit_peer_open_ok(struct kit_peer *peer, uint32_t session, uint64_t received, uint64_t max_data,
-                     uint64_t now);
+int kit_peer_open_ok(struct kit_peer *peer, uint32_t session, uint64_t received, uint64_t digest,
+                     uint64_t max_data, uint64_t now);
 int kit_peer_max_data(struct kit_peer *peer, uint32_t session, uint64_t received, uint64_t max_data,
                       uint64_t now);
 int kit_peer_reset(struct kit_peer *peer, uint32_t session, uint32_t code, const char *reason, uint64_t now);

@@ -124,7 +124,7 @@ const struct kit_frame *relay_fixture_open(struct relay_fixture *f, bool resume,
 void relay_fixture_open_ok(struct relay_fixture *f, uint64_t max_data)
 {
     relay_fixture_open(f, false, 0, WINDOW);
-    KIT_CHECK(kit_peer_open_ok(&f->far, LINK, 0, max_data, NOW) == 0, "OPEN_OK: %s", f->far_link.error);
+    KIT_CHECK(kit_peer_open_ok(&f->far, LINK, 0, 0, max_data, NOW) == 0, "OPEN_OK: %s", f->far_link.error);
     relay_fixture_listen(f);
     KIT_CHECK(kit_peer_expect(&f->guest, MUX_OPEN_OK, GUEST)->max_data == max_data,
               "OPEN_OK with another credit");

@@ -2,6 +2,7 @@
 #include "tests/unit/mux/kit/session_fixture.h"
 
 #include "tests/unit/mux/kit/check.h"
+#include "tests/unit/mux/kit/pattern.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -115,20 +116,46 @@ const struct kit_frame *session_fixture_attach(struct session_fixture *f, unsign
     return session_fixture_hear(f, MUX_OPEN);
 }
 
+/* Of what the local side has sent, as far as it has. */
+static uint64_t digest_sent(const struct session_fixture *f, uint64_t received)
+{
+    return kit_pattern_digest(OUT, received < f->app.sent ? received : f->app.sent);
+}
+
+void session_fixture_open_ok(struct session_fixture *f, uint64_t received, uint64_t max_data)
+{
+    KIT_CHECK(kit_peer_open_ok(f->peer, NUMBER, received, digest_sent(f, received), max_data, f->now) == 0,
+              "OPEN_OK was refused");
+}
+
 void session_fixture_open_near(struct session_fixture *f)
 {
     session_fixture_attach(f, 0);
-    KIT_CHECK(kit_peer_open_ok(f->peer, NUMBER, 0, WINDOW, f->now) == 0, "OPEN_OK was refused");
+    session_fixture_open_ok(f, 0, WINDOW);
     KIT_CHECK(f->session->state == MUX_SESSION_ATTACHED, "the session is not attached");
+}
+
+struct mux_open session_fixture_truth(const struct session_fixture *f, uint32_t attempt, uint64_t received,
+                                      uint64_t max_data)
+{
+    struct mux_open open = {
+        .attempt = attempt,
+        .resume = attempt > 1,
+        .received_offset = received,
+        .received_digest = digest_sent(f, received),
+        .sent_offset = f->told,
+        .max_data = max_data,
+    };
+
+    memcpy(open.token, token, MUX_TOKEN_SIZE);
+    return open;
 }
 
 void session_fixture_open(struct session_fixture *f, unsigned i, uint32_t attempt, uint64_t received,
                           uint64_t max_data)
 {
-    struct mux_open open = {
-        .attempt = attempt, .resume = attempt > 1, .received_offset = received, .max_data = max_data};
+    struct mux_open open = session_fixture_truth(f, attempt, received, max_data);
 
-    memcpy(open.token, token, MUX_TOKEN_SIZE);
     hello(f, i);
     KIT_CHECK(kit_peer_open(f->peer, NUMBER, &open, f->now) == 0, "OPEN: %s", f->links[i].error);
 }
@@ -163,6 +190,8 @@ void session_fixture_data(struct session_fixture *f, uint64_t offset, size_t len
 {
     KIT_CHECK(kit_peer_data(f->peer, NUMBER, IN, offset, len, fin, f->now) == 0, "DATA: %s",
               f->peer->link->error);
+    if (f->told < offset + len + (fin ? 1 : 0))
+        f->told = offset + len + (fin ? 1 : 0);
 }
 
 void session_fixture_max_data(struct session_fixture *f, uint64_t received, uint64_t max_data)

@@ -35,6 +35,7 @@ struct session_fixture {
     struct kit_peer *peer; /* of the link in use */
     uint64_t now;
     enum mux_code resumed; /* far: what mux_session_resume answered */
+    uint64_t told;         /* highest offset that the peers have said DATA up to, FIN counted */
     struct mux_attributes attributes;
 };
 
@@ -46,11 +47,18 @@ int session_fixture_teardown(void **state);
 /* Near: attach to link `i`, whose peer says HELLO and hears OPEN, which is returned. */
 const struct kit_frame *session_fixture_attach(struct session_fixture *f, unsigned i);
 
+/* Near: the peer in use says OPEN_OK, with the digest of what the local side has sent. */
+void session_fixture_open_ok(struct session_fixture *f, uint64_t received, uint64_t max_data);
+
 /* Near: attach to link 0 and be answered: nothing received, a window of credit. */
 void session_fixture_open_near(struct session_fixture *f);
 
-/* Far: the peer of link `i` says HELLO and OPEN with these values (RESUME when attempt > 1). A session that
- * is there already is resumed, a refusal is said. */
+/* What a near edge would say that has received so much of what was sent, and sent what the peers have. */
+struct mux_open session_fixture_truth(const struct session_fixture *f, uint32_t attempt, uint64_t received,
+                                      uint64_t max_data);
+
+/* Far: the peer of link `i` says HELLO and that OPEN (RESUME when attempt > 1). A session that is there
+ * already is resumed, a refusal is said. */
 void session_fixture_open(struct session_fixture *f, unsigned i, uint32_t attempt, uint64_t received,
                           uint64_t max_data);
 

@@ -56,7 +56,7 @@ void mux_outbox_reset(struct mux_outbox *outbox, uint32_t code, const char *reas
     free(outbox->reason);
     outbox->reason = strdup(reason);
     outbox->code = code;
-    outbox->pending = (outbox->pending & MUX_OUT_OPEN) | MUX_OUT_RESET;
+    outbox->pending = (outbox->pending & (MUX_OUT_OPEN | MUX_OUT_OPEN_OK)) | MUX_OUT_RESET;
 }
 
 void mux_outbox_detach(struct mux_outbox *outbox)

@@ -44,8 +44,8 @@ void mux_outbox_max_data(struct mux_outbox *outbox, uint64_t received_offset, ui
 void mux_outbox_ping(struct mux_outbox *outbox, const uint8_t ping[MUX_PING_SIZE]);
 void mux_outbox_pong(struct mux_outbox *outbox, const uint8_t pong[MUX_PING_SIZE]);
 
-/* Queue RESET; what else waits is dropped, but for OPEN. `reason` is copied; when that fails the code's text
- * is sent. */
+/* Queue RESET; what else waits is dropped, but for OPEN and its answer, by which the peer judges whether the
+ * end is its own. `reason` is copied; when that fails the code's text is sent. */
 void mux_outbox_reset(struct mux_outbox *outbox, uint32_t code, const char *reason);
 void mux_outbox_detach(struct mux_outbox *outbox);
 

@@ -136,12 +136,20 @@ static void digest_held(const struct mux_send_state *send, size_t n, struct mux_
     }
 }
 
+/* May the peer that has acknowledged what it has say that it has received so much? */
+static bool claimable(const struct mux_send_state *send, uint64_t received)
+{
+    uint64_t lowest = send->acked + (send->fin == MUX_FIN_ACKED ? 1 : 0);
+
+    return received >= lowest && received <= mux_send_state_highest(send);
+}
+
 int mux_send_state_digest(const struct mux_send_state *send, uint64_t received, uint64_t *value)
 {
     struct mux_digest digest = {0};
     int rc;
 
-    if (received < send->acked || received > mux_send_state_highest(send))
+    if (!claimable(send, received))
         return -MUX_OFFSET_RANGE;
     rc = mux_digest_copy(&digest, &send->digest);
     if (rc < 0)
@@ -184,7 +192,7 @@ int mux_send_state_ack(struct mux_send_state *send, uint64_t received, uint64_t 
 
 int mux_send_state_rewind(struct mux_send_state *send, uint64_t received)
 {
-    if (received < send->acked || received > mux_send_state_highest(send))
+    if (!claimable(send, received))
         return -MUX_OFFSET_RANGE;
     forget(send, received);
     send->sent = send->acked;

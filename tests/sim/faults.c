@@ -7,6 +7,7 @@
 #define SILENT_MAX_MS 40000u
 #define FROZEN_MAX_MS 60000u
 #define DOWN_MAX_MS   3000u
+#define SAVED_MAX_MS  20000u /* until a machine goes on from a saved state */
 
 /* ── Transports ── */
 
@@ -35,22 +36,40 @@ static void freeze(struct kit_world *world)
 
 static void kill_host(struct kit_world *world)
 {
-    struct kit_guest *guests[KIT_SESSIONS_MAX * KIT_NEAR_GUESTS];
+    struct kit_guest *guests[2 * KIT_SESSIONS_MAX * KIT_NEAR_GUESTS];
     unsigned count = 0;
 
-    for (unsigned i = 0; i < world->config.sessions; i++)
+    for (unsigned i = 0; i < world->config.sessions; i++) {
         for (unsigned j = 0; j < KIT_NEAR_GUESTS; j++)
             guests[count++] = &world->nears[i].guests[j];
+        for (unsigned j = 0; world->copies[i] != NULL && j < KIT_NEAR_GUESTS; j++)
+            guests[count++] = &world->copies[i]->guests[j];
+    }
     kit_host_kill(&world->host, guests, count, world->now_ms + kit_below(&world->rng, DOWN_MAX_MS),
                   world->now_ms);
 }
 
 /* ── Strangers ── */
 
+/* An OPEN that is right in all but what it remembers. */
+static void make_up_history(struct kit_world *world, const struct kit_far_session *far, struct mux_open *open)
+{
+    const struct mux_session *session = &far->app.session;
+
+    open->attempt = UINT32_MAX;
+    if (far->app.closed)
+        return;
+    open->received_offset = session->send.sent;
+    open->received_digest = kit_rand(&world->rng);
+    open->sent_offset = mux_recv_state_received(&session->recv);
+    if (open->sent_offset > 0 && kit_one_in(&world->rng, 2))
+        open->sent_offset = kit_below(&world->rng, open->sent_offset);
+}
+
 /*
  * Somebody else opens a guest stream for a session that exists: an attempt from before a snapshot was taken,
- * a clone, a guess. It says HELLO and OPEN, and then closes or stays. Whatever it says must be refused
- * without harm.
+ * another history, a guess. It says HELLO and OPEN, and then closes or stays. Whatever it says must be
+ * refused without harm.
  */
 static bool intrude(struct kit_world *world, enum fault kind)
 {
@@ -72,6 +91,8 @@ static bool intrude(struct kit_world *world, enum fault kind)
         open.attempt = UINT32_MAX;
         open.received_offset = UINT64_MAX - kit_below(&world->rng, 1000);
     }
+    if (kind == FAULT_BAD_HISTORY)
+        make_up_history(world, &world->far_sessions[index], &open);
     if (kind == FAULT_BAD_TOKEN)
         open.token[kit_below(&world->rng, MUX_TOKEN_SIZE)] ^= 1;
     kit_stream_init(&guest->stream);
@@ -81,6 +102,14 @@ static bool intrude(struct kit_world *world, enum fault kind)
     kit_stream_inject(&guest->stream, bytes, n);
     guest->stream.ab.ended = kit_one_in(&world->rng, 2);
     return true;
+}
+
+/* A machine goes on from a state that is saved now. */
+static bool copy(struct kit_world *world, bool revert)
+{
+    unsigned index = (unsigned)kit_below(&world->rng, world->config.sessions);
+
+    return kit_world_copy(world, index, world->now_ms + kit_size(&world->rng, SAVED_MAX_MS), revert);
 }
 
 /* ── Drawing ── */
@@ -102,6 +131,8 @@ static bool inject(struct kit_world *world, enum fault kind)
     case FAULT_LINK_SILENT: silence(world, stream); return true;
     case FAULT_GUEST_FROZEN: freeze(world); return true;
     case FAULT_HOST_KILLED: kill_host(world); return true;
+    case FAULT_REVERTED:
+    case FAULT_CLONED: return copy(world, kind == FAULT_REVERTED);
     default: return intrude(world, kind);
     }
 }

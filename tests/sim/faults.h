@@ -17,7 +17,10 @@
     X(HOST_KILLED, "host proxy killed and started")                                                          \
     X(STALE_OPEN, "OPEN of an old attempt")                                                                  \
     X(BAD_OFFSET, "OPEN with a bad offset")                                                                  \
-    X(BAD_TOKEN, "OPEN with a wrong token")
+    X(BAD_TOKEN, "OPEN with a wrong token")                                                                  \
+    X(BAD_HISTORY, "OPEN with another history")                                                              \
+    X(REVERTED, "guest reverted to a snapshot")                                                              \
+    X(CLONED, "guest cloned")
 
 enum fault {
 #define X(name, text) FAULT_##name,

@@ -31,6 +31,9 @@ struct totals {
     uint64_t replayed;
     uint64_t refused;
     uint64_t hours_ms; /* simulated time */
+    uint64_t copies;   /* of near edges, from snapshots */
+    uint64_t copies_let_in;
+    uint64_t histories_differ; /* seen by a near edge, after that */
     uint64_t faults[FAULT_KINDS];
 };
 
@@ -70,6 +73,19 @@ static void add_counters(struct totals *totals, const struct mux_session_counter
     totals->replayed += counters->replayed_bytes;
 }
 
+static void add_copies(struct totals *totals, const struct kit_world *world, unsigned index)
+{
+    if (world->copies[index] == NULL)
+        return;
+    totals->copies++;
+    if (!world->far_sessions[index].copy_let_in)
+        return;
+    totals->copies_let_in++;
+    if (world->nears[index].app.code == MUX_HISTORY_MISMATCH ||
+        world->copies[index]->app.code == MUX_HISTORY_MISMATCH)
+        totals->histories_differ++;
+}
+
 static void add(struct totals *totals, const struct kit_world *world, uint64_t started_ms)
 {
     totals->sessions += world->config.sessions;
@@ -79,6 +95,7 @@ static void add(struct totals *totals, const struct kit_world *world, uint64_t s
         totals->bytes += world->nears[i].app.received + world->far_sessions[i].app.received;
         add_counters(totals, &world->nears[i].counters);
         add_counters(totals, &world->far_sessions[i].counters);
+        add_copies(totals, world, i);
     }
 }
 
@@ -130,6 +147,10 @@ static void print_totals(const struct options *options, const struct totals *tot
                totals->detaches, totals->resumes, totals->replayed, totals->refused);
         for (int i = 0; i < FAULT_KINDS; i++)
             printf("%s %" PRIu64 " %s", i > 0 ? "," : "", totals->faults[i], texts[i]);
+        printf("\n%" PRIu64 " near edges copied: %" PRIu64 " refused without harm, %" PRIu64
+               " went on, %" PRIu64 " ended since histories differ",
+               totals->copies, totals->copies - totals->copies_let_in,
+               totals->copies_let_in - totals->histories_differ, totals->histories_differ);
     }
     printf("\n");
 }

@@ -210,6 +210,23 @@ static void nothing_can_have_been_received_of_a_new_session(void **state)
     assert_null(f->session->attachment.link);
 }
 
+/* All had been received, the end too: whoever does not know that is another. */
+static void who_has_not_heard_the_end_is_another(void **state)
+{
+    struct session_fixture *f = *state;
+    struct mux_open open;
+
+    session_fixture_open_far(f);
+    kit_app_send(&f->app, 100);
+    mux_session_send_fin(f->session);
+    session_fixture_hear(f, MUX_DATA);
+    session_fixture_max_data(f, 101, WINDOW);
+    open = session_fixture_truth(f, 2, 100, WINDOW);
+    assert_int_equal(mux_session_resume(f->session, &f->links[2], NUMBER, &open, f->now), MUX_OFFSET_RANGE);
+    open = session_fixture_truth(f, 2, 101, WINDOW);
+    assert_int_equal(mux_session_resume(f->session, &f->links[2], NUMBER, &open, f->now), MUX_OK);
+}
+
 /* What is dropped since the session finishes has been received all the same. */
 static void a_finishing_session_remembers_what_it_drops(void **state)
 {
@@ -237,6 +254,7 @@ int main(void)
         FAR(another_past_is_refused_while_detached),
         FAR(the_answer_tells_of_the_past),
         FAR(who_has_not_said_the_end_is_another),
+        FAR(who_has_not_heard_the_end_is_another),
         FAR(nothing_can_have_been_received_of_a_new_session),
         FAR(a_finishing_session_remembers_what_it_drops),
     };

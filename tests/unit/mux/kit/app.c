@@ -9,6 +9,31 @@
 
 /* ── What the session says ── */
 
+/* Which of the two senders do these bytes come from? All that come behind the fork must be of one. */
+static bool matches_one_branch(struct kit_app *app, uint64_t offset, const uint8_t *data, size_t len)
+{
+    bool original = app->fork.heard != KIT_HEARD_COPY && kit_pattern_matches(app->salt_in, offset, data, len);
+    bool copy =
+        app->fork.heard != KIT_HEARD_ORIGINAL && kit_pattern_matches(app->fork.salt, offset, data, len);
+
+    if (original && !copy)
+        app->fork.heard = KIT_HEARD_ORIGINAL;
+    if (copy && !original)
+        app->fork.heard = KIT_HEARD_COPY;
+    return original || copy;
+}
+
+static bool expected(struct kit_app *app, const uint8_t *data, size_t len)
+{
+    uint64_t before = app->fork.at > app->received ? app->fork.at - app->received : 0;
+
+    if (!app->fork.exists || before > len)
+        before = len;
+    return kit_pattern_matches(app->salt_in, app->received, data, (size_t)before) &&
+           (before == len ||
+            matches_one_branch(app, app->received + before, data + before, len - (size_t)before));
+}
+
 static void on_data(struct mux_session *session, struct mux_chunk *chunk, const uint8_t *data, size_t len)
 {
     struct kit_app *app = kit_app_of(session);
@@ -18,8 +43,7 @@ static void on_data(struct mux_session *session, struct mux_chunk *chunk, const 
               "data is not in its chunk");
     KIT_CHECK(app->received + len <= app->peer_bytes, "%llu bytes came, %llu were sent",
               (unsigned long long)(app->received + len), (unsigned long long)app->peer_bytes);
-    KIT_CHECK(kit_pattern_matches(app->salt_in, app->received, data, len), "wrong bytes at offset %llu",
-              (unsigned long long)app->received);
+    KIT_CHECK(expected(app, data, len), "wrong bytes at offset %llu", (unsigned long long)app->received);
     app->received += len;
     kit_app_check_bounds(app);
 }

@@ -27,6 +27,14 @@ struct kit_plan {
 
 #define KIT_FINALE_CODE MUX_BROKER_CLOSED
 
+/* The sender was copied when it had sent `at` bytes: from there on original and copy send different ones. */
+struct kit_fork {
+    uint64_t at;
+    uint64_t salt; /* of the copy's bytes from there on */
+    bool exists;
+    enum { KIT_HEARD_NEITHER, KIT_HEARD_ORIGINAL, KIT_HEARD_COPY } heard;
+};
+
 struct kit_app;
 
 /* What the edge around it does: finds transports, keeps it in a registry. NULL: nothing. */
@@ -43,8 +51,9 @@ struct kit_app {
     struct kit_plan plan;
     uint64_t salt_out;
     uint64_t salt_in;
-    uint64_t peer_bytes; /* what will come if all goes well */
-    uint64_t now_ms;     /* of the call under way: callbacks have no clock of their own */
+    uint64_t peer_bytes;  /* what will come if all goes well */
+    struct kit_fork fork; /* of the peer */
+    uint64_t now_ms;      /* of the call under way: callbacks have no clock of their own */
     uint64_t sent;
     uint64_t received;
     uint64_t consumed;

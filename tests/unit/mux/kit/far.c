@@ -38,6 +38,16 @@ static struct kit_far_session *session_for(struct kit_far *far, const struct mux
     return NULL;
 }
 
+/* Somebody was let in: remember whether it was the copy of a near edge. */
+static void note_who(struct kit_far *far, const struct mux_open *open)
+{
+    struct kit_far_session *session = session_for(far, open);
+    struct mux_text name = open->attributes.guest_name;
+
+    if (name.len == strlen(KIT_COPY_NAME) && memcmp(name.data, KIT_COPY_NAME, name.len) == 0)
+        session->copy_let_in = true;
+}
+
 static void open_session(struct kit_far *far, struct mux_link *link, uint32_t number,
                          const struct mux_open *open, uint64_t now)
 {
@@ -51,6 +61,7 @@ static void open_session(struct kit_far *far, struct mux_link *link, uint32_t nu
     }
     kit_app_init(app, &app_ops, far, &far->pool, &session->plan, session->salt_out, session->salt_in,
                  session->peer_bytes);
+    app->fork = session->fork;
     app->now_ms = now;
     mux_session_init_far(&app->session, &kit_session_ops, far->config, open->token, now);
     app->armed_ms = mux_session_deadline(&app->session);
@@ -62,6 +73,7 @@ static void open_session(struct kit_far *far, struct mux_link *link, uint32_t nu
         return;
     }
     session->opened = true;
+    note_who(far, open);
 }
 
 /* ── Links ── */
@@ -76,8 +88,10 @@ static void on_open(struct mux_link *link, uint32_t number, const struct mux_ope
     if (session != NULL) {
         kit_app_of(session)->now_ms = now;
         code = mux_session_resume(session, link, number, open, now);
-        if (code == MUX_OK)
+        if (code == MUX_OK) {
+            note_who(far, open);
             return;
+        }
         strcpy(reason, mux_code_text(code));
     } else if (!open->resume && code == MUX_UNKNOWN_SESSION) {
         open_session(far, link, number, open, now);

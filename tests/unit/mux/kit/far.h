@@ -7,6 +7,9 @@
 #include "tests/unit/mux/kit/app.h"
 #include "tests/unit/mux/kit/stream.h"
 
+/* The guest name of a near edge that is a copy. */
+#define KIT_COPY_NAME "copy"
+
 /* What one session does once it is opened. The token tells which it is. */
 struct kit_far_session {
     struct kit_app app;
@@ -15,7 +18,9 @@ struct kit_far_session {
     uint64_t salt_out;
     uint64_t salt_in;
     uint64_t peer_bytes;
+    struct kit_fork fork;
     bool opened;
+    bool copy_let_in;                     /* it was resumed by the copy of its near edge */
     struct mux_session_counters counters; /* when it closed */
 };
 

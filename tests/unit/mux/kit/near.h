@@ -18,12 +18,27 @@ struct kit_near {
     uint32_t backoff_ms;
     uint64_t frozen_until_ms; /* the guest is suspended: it neither reads nor writes nor looks at its clock */
     struct mux_session_counters counters; /* when it closed */
+    const char *name;
+    uint64_t off_at_ms; /* its machine is switched off then; 0: never */
+    bool off;
 };
 
 /* `app` is initialised by kit_app_init here. */
 void kit_near_init(struct kit_near *near, struct kit_host *host, const struct mux_session_config *config,
                    struct mux_pool *pool, const uint8_t token[MUX_TOKEN_SIZE], const struct kit_plan *plan,
                    uint64_t salt_out, uint64_t salt_in, uint64_t peer_bytes, uint64_t now);
+
+/*
+ * `copy` becomes what `near`, whose session lives, is now, as if its machine had been saved: it goes on at
+ * `wakes_ms` without any transport, and what it sends behind that point is its own (`salt_out`). `rng` says
+ * whether it has written some of it already, to a stream it did not know to be dead.
+ */
+void kit_near_copy(struct kit_near *copy, const struct kit_near *near, uint64_t salt_out, uint64_t wakes_ms,
+                   struct kit_rng *rng);
+
+/* The machine is switched off when it is time: its streams break, its session is never heard of again.
+ * Returns whether it was. */
+bool kit_near_maybe_off(struct kit_near *near, uint64_t now);
 
 void kit_near_deinit(struct kit_near *near, uint64_t now);
 

@@ -115,8 +115,9 @@ static bool step_frozen(struct kit_world *world, struct kit_stream *stream)
 
 static bool step_near(struct kit_world *world, struct kit_near *near)
 {
-    bool frozen = world->now_ms < near->frozen_until_ms;
-    bool done = !frozen && kit_near_step(near, world->now_ms);
+    bool switched = kit_near_maybe_off(near, world->now_ms);
+    bool frozen = near->off || world->now_ms < near->frozen_until_ms;
+    bool done = (!frozen && kit_near_step(near, world->now_ms)) || switched;
 
     for (unsigned i = 0; i < KIT_NEAR_GUESTS; i++) {
         struct kit_stream *stream = &near->guests[i].stream;
@@ -131,6 +132,13 @@ static bool step_near(struct kit_world *world, struct kit_near *near)
     done = kit_app_step(&near->app, &world->rng, world->now_ms) || done;
     done = kit_app_tick(&near->app, world->now_ms) || done;
     return done;
+}
+
+static bool step_nears(struct kit_world *world, unsigned index)
+{
+    bool done = step_near(world, &world->nears[index]);
+
+    return (world->copies[index] != NULL && step_near(world, world->copies[index])) || done;
 }
 
 static bool step_far_session(struct kit_world *world, struct kit_far_session *session)
@@ -148,6 +156,8 @@ static void set_clocks(struct kit_world *world)
     world->host.now_ms = world->now_ms;
     for (unsigned i = 0; i < world->live_count; i++) {
         world->nears[world->live[i]].app.now_ms = world->now_ms;
+        if (world->copies[world->live[i]] != NULL)
+            world->copies[world->live[i]]->app.now_ms = world->now_ms;
         world->far_sessions[world->live[i]].app.now_ms = world->now_ms;
     }
 }
@@ -161,7 +171,7 @@ static bool step(struct kit_world *world)
     set_clocks(world);
     done = kit_host_step(&world->host, world->now_ms);
     for (unsigned i = 0; i < n; i++)
-        done = step_near(world, &world->nears[world->live[(first + i) % n]]) || done;
+        done = step_nears(world, world->live[(first + i) % n]) || done;
     for (unsigned i = 0; i < KIT_HOST_LINKS; i++)
         if (!kit_stream_over(&world->host.links[i]))
             done = step_stream(world, &world->host.links[i], KIT_LINK_UP) || done;
@@ -200,6 +210,17 @@ static void consider_app(const struct kit_world *world, const struct kit_app *ap
     consider(world, mux_session_deadline(&app->session), next);
 }
 
+static void consider_near(const struct kit_world *world, const struct kit_near *near, uint64_t *next)
+{
+    consider(world, near->frozen_until_ms, next);
+    consider(world, near->off_at_ms, next);
+    consider(world, kit_near_deadline(near), next);
+    if (!near->off)
+        consider_app(world, &near->app, next);
+    for (unsigned i = 0; i < KIT_NEAR_GUESTS; i++)
+        consider_stream(world, &near->guests[i].stream, next);
+}
+
 static uint64_t next_deadline(const struct kit_world *world)
 {
     uint64_t next = UINT64_MAX;
@@ -209,30 +230,33 @@ static uint64_t next_deadline(const struct kit_world *world)
         consider_stream(world, &world->host.links[i], &next);
     for (unsigned k = 0; k < world->live_count; k++) {
         unsigned i = world->live[k];
-        const struct kit_near *near = &world->nears[i];
 
-        consider(world, near->frozen_until_ms, &next);
-        consider(world, kit_near_deadline(near), &next);
-        consider_app(world, &near->app, &next);
-        for (unsigned j = 0; j < KIT_NEAR_GUESTS; j++)
-            consider_stream(world, &near->guests[j].stream, &next);
+        consider_near(world, &world->nears[i], &next);
+        if (world->copies[i] != NULL)
+            consider_near(world, world->copies[i], &next);
         if (world->far_sessions[i].opened)
             consider_app(world, &world->far_sessions[i].app, &next);
     }
     return next;
 }
 
-static bool session_over(const struct kit_world *world, unsigned index)
+static bool near_over(const struct kit_near *near)
 {
-    const struct kit_near *near = &world->nears[index];
-    const struct kit_far_session *far = &world->far_sessions[index];
-
-    if (!near->app.closed || (far->opened && !far->app.closed))
+    if (!near->app.closed && !near->off)
         return false;
     for (unsigned i = 0; i < KIT_NEAR_GUESTS; i++)
         if (!kit_stream_over(&near->guests[i].stream) || near->guests[i].relayed)
             return false;
     return true;
+}
+
+static bool session_over(const struct kit_world *world, unsigned index)
+{
+    const struct kit_far_session *far = &world->far_sessions[index];
+
+    return near_over(&world->nears[index]) &&
+           (world->copies[index] == NULL || near_over(world->copies[index])) &&
+           (!far->opened || far->app.closed);
 }
 
 /* Forget the sessions that are over. Those that the far edge never heard of stay: their OPEN may be under
@@ -322,9 +346,12 @@ struct kit_world *kit_world_create(const struct kit_world_config *config, kit_pl
     world->now_ms = START_MS;
     mux_pool_init(&world->near_pool);
     world->nears = calloc(config->sessions, sizeof(*world->nears));
+    world->copies = calloc(config->sessions, sizeof(*world->copies));
     world->far_sessions = calloc(config->sessions, sizeof(*world->far_sessions));
     world->live = calloc(config->sessions, sizeof(*world->live));
-    KIT_CHECK(world->nears != NULL && world->far_sessions != NULL && world->live != NULL, "out of memory");
+    KIT_CHECK(world->nears != NULL && world->copies != NULL && world->far_sessions != NULL &&
+                  world->live != NULL,
+              "out of memory");
     kit_far_init(&world->far, &world->session_config, world->far_sessions, config->sessions);
     kit_host_init(&world->host, &world->far, config->host_window_bytes);
     for (; world->live_count < config->sessions; world->live_count++) {
@@ -338,17 +365,52 @@ void kit_world_destroy(struct kit_world *world)
 {
     for (unsigned i = 0; i < world->config.sessions; i++)
         kit_near_deinit(&world->nears[i], world->now_ms);
+    for (unsigned i = 0; i < world->config.sessions; i++) {
+        if (world->copies[i] != NULL)
+            kit_near_deinit(world->copies[i], world->now_ms);
+        free(world->copies[i]);
+    }
     kit_host_deinit(&world->host, world->now_ms);
     kit_far_deinit(&world->far);
     mux_pool_deinit(&world->near_pool);
     free(world->live);
     free(world->far_sessions);
+    free(world->copies);
     free(world->nears);
     free(world);
 }
 
+bool kit_world_copy(struct kit_world *world, unsigned index, uint64_t wakes_ms, bool revert)
+{
+    struct kit_near *near = &world->nears[index];
+    struct kit_far_session *far = &world->far_sessions[index];
+    struct kit_fork fork = {.at = near->app.sent, .salt = salt(world, index, 0) + 1, .exists = true};
+    struct kit_near *copy;
+
+    if (world->copies[index] != NULL || near->app.closed || near->app.session.state >= MUX_SESSION_CLOSING)
+        return false;
+    copy = calloc(1, sizeof(*copy));
+    KIT_CHECK(copy != NULL, "out of memory");
+    kit_near_copy(copy, near, fork.salt, wakes_ms, &world->rng);
+    world->copies[index] = copy;
+    far->fork = fork; /* for when it is opened */
+    far->app.fork = fork;
+    if (revert)
+        near->off_at_ms = wakes_ms;
+    return true;
+}
+
+static bool complete(const struct kit_near *near, const struct kit_far_session *far)
+{
+    return kit_app_complete(&near->app) && far->opened && kit_app_complete(&far->app);
+}
+
 bool kit_world_complete(const struct kit_world *world, unsigned index)
 {
-    return kit_app_complete(&world->nears[index].app) && world->far_sessions[index].opened &&
-           kit_app_complete(&world->far_sessions[index].app);
+    return complete(&world->nears[index], &world->far_sessions[index]);
+}
+
+bool kit_world_copy_complete(const struct kit_world *world, unsigned index)
+{
+    return world->copies[index] != NULL && complete(world->copies[index], &world->far_sessions[index]);
 }

@@ -43,6 +43,7 @@ struct kit_world {
     uint64_t ticked_ms; /* the links' timers had their chance at this time */
     struct mux_pool near_pool;
     struct kit_near *nears;
+    struct kit_near **copies; /* of the near edges, that go on from a saved state; NULL: none */
     struct kit_far_session *far_sessions;
     struct kit_host host;
     struct kit_far far;
@@ -73,7 +74,14 @@ bool kit_world_turn(struct kit_world *world);
 /* Go on until all is over. */
 void kit_world_run(struct kit_world *world);
 
+/*
+ * Save the machine of session `index`'s near edge now and let it go on from there at `wakes_ms`: as a clone
+ * beside it, or, when it is to be reverted, in its place. False: it was done before, or the session is over.
+ */
+bool kit_world_copy(struct kit_world *world, unsigned index, uint64_t wakes_ms, bool revert);
+
 /* Both sides of session `index` have sent and received all, and are closed in order. */
 bool kit_world_complete(const struct kit_world *world, unsigned index);
+bool kit_world_copy_complete(const struct kit_world *world, unsigned index);
 
 #endif

@@ -11,6 +11,11 @@
 
 #define SESSION_BYTES_MAX 300000u
 
+/* One session in so many has a far edge that says hardly anything: nothing tells that its near edge is an old
+ * one but what that has sent. */
+#define QUIET_ONE_IN    5u
+#define QUIET_BYTES_MAX 10u
+
 /* One seed in so many has sessions that send more than the link takes, so that their relays hold them back.
  */
 #define BULK_ONE_IN   64u
@@ -84,6 +89,8 @@ void scenario_plan(struct kit_world *world, unsigned index, struct kit_plan *nea
 
     *near = side_plan(world, piece_max);
     *far = side_plan(world, piece_max);
+    if (kit_one_in(&world->rng, QUIET_ONE_IN))
+        far->send_bytes = kit_below(&world->rng, QUIET_BYTES_MAX);
     if (index < BULK_SESSIONS && is_bulk(world->config.seed))
         *near = (struct kit_plan){.send_bytes = BULK_BYTES, .piece_max = BULK_BYTES};
     far->answer =

@@ -101,8 +101,8 @@ struct far_session *far_open(struct far_set *set, struct mux_link *link, uint32_
 
 /*
  * In `create`: put the session in the set and accept it. `session` is initialised by mux_session_init_far,
- * with set->config.session; `service` is for the log. MUX_OK, or MUX_NO_MEMORY: it is to be given up, with
- * far_session_gone.
+ * with set->config.session; `service` is for the log. MUX_OK, or why it is to be given
+ * up, with far_session_gone.
  */
 enum mux_code far_session_begin(struct far_set *set, struct far_session *far, struct mux_session *session,
                                 struct mux_link *link, uint32_t number, const struct mux_open *open,

@@ -48,10 +48,20 @@ const char *amqp_code_name(uint16_t code)
     return "UNKNOWN";
 }
 
+/* What is too long ends in dots, as RabbitMQ does it. */
+static void set_text(struct amqp_exception *e, const char *text)
+{
+    static const char dots[] = "...";
+    const bool fits = strlen(text) < sizeof(e->text);
+    const size_t used = amqp_text_copy(e->text, sizeof(e->text) - (fits ? 0 : sizeof(dots) - 1), text);
+    if (!fits)
+        memcpy(e->text + used, dots, sizeof(dots));
+}
+
 void amqp_exception_set(struct amqp_exception *e, enum amqp_scope scope, enum amqp_code code, uint32_t method,
                         const char *format, ...)
 {
-    char text[2 * sizeof(e->text)];
+    char text[3 * sizeof(e->text)];
     const int used =
         snprintf(text, sizeof(text), "%s%s", amqp_code_name((uint16_t)code), format != NULL ? " - " : "");
     e->code = (uint16_t)code;
@@ -63,7 +73,7 @@ void amqp_exception_set(struct amqp_exception *e, enum amqp_scope scope, enum am
         vsnprintf(text + used, sizeof(text) - (size_t)used, format, arguments);
         va_end(arguments);
     }
-    amqp_text_copy(e->text, sizeof(e->text), text);
+    set_text(e, text);
 }
 
 const char *amqp_exception_cause(const struct amqp_exception *e)

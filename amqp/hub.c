@@ -284,6 +284,12 @@ static const struct amqp_back_ops back_ops = {
 
 /* --- the hub --- */
 
+/* For texts. */
+static void note_vhost(struct amqp_hub *hub, struct amqp_span vhost)
+{
+    snprintf(hub->vhost, sizeof(hub->vhost), "%.*s", (int)vhost.len, (const char *)vhost.data);
+}
+
 void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const struct amqp_hub_config *config,
                    uint64_t now)
 {
@@ -296,6 +302,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
         .exchange_types = config->exchange_types, .is_reply_token = is_reply_token, .ctx = hub};
     amqp_tokens_init(&hub->tokens, config->reply_tokens_max);
     hub->limits = amqp_limits_of(config);
+    note_vhost(hub, config->back.vhost);
     amqp_errands_init(&hub->errands);
     amqp_queues_init(&hub->queues, (uint32_t)((uintptr_t)hub >> 4 ^ now));
     init_amqp_pool(&hub->pool, 4096);
@@ -349,6 +356,7 @@ size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t 
 void amqp_hub_open(struct amqp_hub *hub, struct amqp_span vhost, uint64_t now)
 {
     hub->now = now;
+    note_vhost(hub, vhost);
     amqp_back_open(&hub->back, vhost, now);
 }
 

@@ -69,6 +69,7 @@ struct amqp_hub {
     struct amqp_tokens tokens;
     struct amqp_errands errands;
     struct amqp_queues queues;
+    char vhost[256];
     amqp_pool_t pool;          /* for one command at a time */
     struct amqp_limits limits; /* of what is held for clients */
     size_t held;               /* for clients, of all members */

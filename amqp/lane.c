@@ -43,7 +43,7 @@ static void forget(struct amqp_lane *lane)
 {
     amqp_member_account_held(lane->member, cost_of(&lane->held), 0);
     amqp_command_queue_clear(&lane->held);
-    amqp_queues_leave(lane);
+    amqp_queues_forget(lane);
     amqp_tags_clear(&lane->tags);
     lane->is_committing = false;
     lane->is_getting = false;
@@ -224,10 +224,12 @@ static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, stru
     return amqp_command_encode(command, decoded) < 0 ? no_memory(e) : 0;
 }
 
+/* What comes behind a command that is refused is not looked at any more. */
 static int forward(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
     if (pass_rules(lane, command, e) < 0) {
         amqp_command_destroy(command);
+        forget(lane);
         return AMQP_LANE_REFUSED;
     }
     command->channel = lane->slot->number;

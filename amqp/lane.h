@@ -45,9 +45,15 @@ struct amqp_lane {
     struct amqp_tags tags;
     struct amqp_command_queue held; /* must wait for an answer of the broker's, in order */
     struct amqp_wait wait;          /* for the queue that the first of them names */
-    bool is_committing;             /* tx.commit was sent, commit-ok is due */
-    bool is_getting;                /* basic.get was sent, its answer is due */
-    struct amqp_exception end;      /* ENDING: what the client will be told */
+    struct amqp_asking asking;      /* for the type of that queue */
+    struct amqp_name *stream;       /* a stream that was consumed from here; NULL: none was */
+    struct {
+        uint16_t prefetch;     /* of the next consumer */
+        uint16_t limit;        /* of all together ("global"); 0: none */
+    } qos;                     /* as the client has set it */
+    bool is_committing;        /* tx.commit was sent, commit-ok is due */
+    bool is_getting;           /* basic.get was sent, its answer is due */
+    struct amqp_exception end; /* ENDING: what the client will be told */
 };
 
 /* What became of a command or a lane. */

@@ -28,6 +28,8 @@ static struct amqp_name *create(size_t room)
         return NULL;
     name->refs = 1;
     TAILQ_INIT(&name->waits);
+    TAILQ_INIT(&name->asking);
+    TAILQ_INIT(&name->told);
     return name;
 }
 
@@ -36,7 +38,7 @@ struct amqp_name *amqp_name_create_blank(void)
     return create(AMQP_QUEUE_NAME_MAX);
 }
 
-struct amqp_name *amqp_names_find(const struct amqp_names *names, struct amqp_span text)
+static struct amqp_name *find(const struct amqp_names *names, struct amqp_span text)
 {
     struct amqp_name *name;
     LIST_FOREACH (name, &names->buckets[bucket_of(names, text)], bucket) {
@@ -57,13 +59,19 @@ void amqp_names_fill_in(struct amqp_names *names, struct amqp_name *name, struct
 
 struct amqp_name *amqp_names_get(struct amqp_names *names, struct amqp_span text)
 {
-    struct amqp_name *name = amqp_names_find(names, text);
+    struct amqp_name *name = find(names, text);
     if (name != NULL)
         return amqp_name_ref(name);
     name = create(text.len);
     if (name != NULL)
         amqp_names_fill_in(names, name, text);
     return name;
+}
+
+struct amqp_name *amqp_names_look_up(struct amqp_names *names, struct amqp_span text)
+{
+    struct amqp_name *name = find(names, text);
+    return name != NULL ? amqp_name_ref(name) : NULL;
 }
 
 struct amqp_name *amqp_name_ref(struct amqp_name *name)

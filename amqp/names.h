@@ -39,8 +39,37 @@ enum amqp_name_state {
 /* What a command is to the queue that it names. */
 enum amqp_use_kind {
     AMQP_USE_PLAIN,
-    AMQP_USE_CLAIM,  /* declares it, exclusive */
-    AMQP_USE_DELETE, /* deletes it */
+    AMQP_USE_TYPED,     /* the queue's type decides what comes of it */
+    AMQP_USE_DECLARE,   /* may make it */
+    AMQP_USE_CLAIM,     /* may make it, exclusive */
+    AMQP_USE_DELETE,    /* deletes it */
+    AMQP_USE_DELETE_IF, /* deletes it on a condition: typed, too */
+};
+
+static inline bool amqp_use_is_typed(enum amqp_use_kind kind)
+{
+    return kind == AMQP_USE_TYPED || kind == AMQP_USE_DELETE_IF;
+}
+
+/* Whether there may be another queue of that name afterwards. */
+static inline bool amqp_use_makes(enum amqp_use_kind kind)
+{
+    return kind == AMQP_USE_DECLARE || kind == AMQP_USE_CLAIM;
+}
+
+/* Whether an exclusive queue comes or goes. */
+static inline bool amqp_use_changes(enum amqp_use_kind kind)
+{
+    return kind == AMQP_USE_CLAIM || kind == AMQP_USE_DELETE || kind == AMQP_USE_DELETE_IF;
+}
+
+enum amqp_queue_type {
+    AMQP_TYPE_NONE, /* there is no such queue, or it may not be used: the broker will say so */
+    AMQP_TYPE_CLASSIC,
+    AMQP_TYPE_QUORUM,
+    AMQP_TYPE_STREAM,
+    AMQP_TYPE_UNREADABLE, /* its messages are not for us; it may be deleted */
+    AMQP_TYPE_UNKNOWN,    /* the broker did not tell */
 };
 
 /* A command that names a queue and was sent to the broker, which has not answered yet. */
@@ -69,6 +98,21 @@ struct amqp_wait {
     bool is_locked; /* a later check has found the queue in place */
 };
 
+/* A lane whose first command that is held back needs the type of the queue that it names. */
+struct amqp_asking {
+    TAILQ_ENTRY(amqp_asking) entry; /* in ASKED and TOLD */
+    enum {
+        AMQP_ASKING_NOTHING,
+        AMQP_ASKING_ASKED,
+        AMQP_ASKING_TOLD,  /* is to be resumed */
+        AMQP_ASKING_KNOWS, /* the command may pass, or be refused */
+    } state;
+    struct amqp_name *name; /* NULL in NOTHING */
+    struct amqp_lane *lane;
+    unsigned since; /* probes of the name that had begun before */
+    enum amqp_queue_type type;
+};
+
 struct amqp_name {
     LIST_ENTRY(amqp_name) bucket;   /* while is_listed */
     TAILQ_ENTRY(amqp_name) changed; /* while is_changed */
@@ -79,6 +123,8 @@ struct amqp_name {
     unsigned uses;             /* commands under way */
     struct amqp_slot *user;    /* the one slot that they are all on; NULL: several, or none */
     unsigned claims;           /* of the uses, those that claim */
+    unsigned makes;            /* of the uses, those that may make a queue */
+    unsigned pins;             /* commands that need the type: no queue may be made now */
     unsigned changes;          /* of the uses, those that claim or delete */
     struct amqp_slot *changer; /* the one slot that these are on, unless FREE */
     TAILQ_HEAD(, amqp_wait) waits;
@@ -87,8 +133,13 @@ struct amqp_name {
     unsigned checks;      /* that have begun */
     unsigned claims_done; /* that the broker has answered, or refused */
     unsigned claims_then; /* claims_done when the last check began */
-    bool is_changed;      /* its waits have to be looked at */
-    bool is_listed;       /* in the table; not: the broker has not found it yet */
+    TAILQ_HEAD(, amqp_asking) asking;
+    TAILQ_HEAD(, amqp_asking) told;
+    struct amqp_errand probe;
+    bool is_probing;
+    unsigned probes; /* that have begun */
+    bool is_changed; /* its waits have to be looked at */
+    bool is_listed;  /* in the table; not: the broker has not found it yet */
     uint8_t len;
     uint8_t text[];
 };
@@ -103,8 +154,8 @@ struct amqp_names {
 
 void amqp_names_init(struct amqp_names *names, uint32_t seed);
 
-/* The name of a text, without a reference; NULL: none is known. */
-struct amqp_name *amqp_names_find(const struct amqp_names *names, struct amqp_span text);
+/* The name of a text, with a reference; NULL: none is known. */
+struct amqp_name *amqp_names_look_up(struct amqp_names *names, struct amqp_span text);
 
 /* The name of a text of at most AMQP_QUEUE_NAME_MAX bytes, with a reference; made if there is none. NULL: no
  * memory. */

@@ -7,6 +7,9 @@
 /* Bits of queue.declare behind the name. */
 enum { DECLARE_PASSIVE = 1 << 0, DECLARE_EXCLUSIVE = 1 << 2 };
 
+/* Bits of queue.delete behind the name. */
+enum { DELETE_IF_UNUSED = 1 << 0, DELETE_IF_EMPTY = 1 << 1 };
+
 /* All methods that name a queue begin alike: ticket, name. */
 static struct amqp_span take_name(struct amqp_cursor *c)
 {
@@ -34,8 +37,18 @@ static void find_declared(struct amqp_cursor *c, struct amqp_subject *subject)
         subject->how = AMQP_SUBJECT_NAMED;
     else
         subject->how = is_passive ? AMQP_SUBJECT_NONE : AMQP_SUBJECT_NEW;
-    if (!is_passive && (bits & DECLARE_EXCLUSIVE) && !amqp_name_is_reserved(text)) /* refused with 403 */
-        subject->kind = AMQP_USE_CLAIM;
+    if (!is_passive && !amqp_name_is_reserved(text)) /* else it is refused with 403 */
+        subject->kind = (bits & DECLARE_EXCLUSIVE) ? AMQP_USE_CLAIM : AMQP_USE_DECLARE;
+}
+
+/* Behind the name: an exchange that has one. The default exchange lets nobody bind to it (403). */
+static bool has_exchange(struct amqp_cursor *c)
+{
+    const struct amqp_span exchange = amqp_take_short_string(c);
+    size_t i = 0;
+    while (i < exchange.len && (exchange.data[i] == '\r' || exchange.data[i] == '\n'))
+        i++;
+    return i < exchange.len;
 }
 
 static void find_stripped(struct amqp_cursor *c, struct amqp_subject *subject)
@@ -53,6 +66,7 @@ static void find_as_it_is(struct amqp_cursor *c, struct amqp_subject *subject)
 {
     const struct amqp_span name = take_name(c);
     strip(subject, name);
+    subject->kind = AMQP_USE_TYPED;
     if (name.len == 0)
         subject->how = AMQP_SUBJECT_LAST;
     else
@@ -67,10 +81,15 @@ void amqp_subject_find(const struct amqp_command *command, struct amqp_subject *
     switch (command->spec->id) {
     case AMQP_QUEUE_DECLARE_METHOD: find_declared(&c, subject); break;
     case AMQP_QUEUE_BIND_METHOD:
-    case AMQP_QUEUE_UNBIND_METHOD: find_stripped(&c, subject); break;
+    case AMQP_QUEUE_UNBIND_METHOD:
+        find_stripped(&c, subject);
+        if (!has_exchange(&c))
+            subject->how = AMQP_SUBJECT_NONE;
+        break;
     case AMQP_QUEUE_DELETE_METHOD:
         find_stripped(&c, subject);
-        subject->kind = AMQP_USE_DELETE;
+        subject->kind =
+            (amqp_take_u8(&c) & (DELETE_IF_UNUSED | DELETE_IF_EMPTY)) ? AMQP_USE_DELETE_IF : AMQP_USE_DELETE;
         break;
     case AMQP_QUEUE_PURGE_METHOD:
     case AMQP_BASIC_CONSUME_METHOD:

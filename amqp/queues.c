@@ -3,6 +3,7 @@
 #include "amqp/hub.h"
 #include "amqp/member.h"
 #include "amqp/queue_subject.h"
+#include "amqp/queue_types.h"
 #include <amqp_framing.h>
 #include <assert.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ void amqp_queues_init(struct amqp_queues *queues, uint32_t seed)
 
 void amqp_queues_changed(struct amqp_hub *hub, struct amqp_name *name)
 {
-    if (name->is_changed || TAILQ_EMPTY(&name->waits))
+    if (name->is_changed || (TAILQ_EMPTY(&name->waits) && TAILQ_EMPTY(&name->told)))
         return;
     name->is_changed = true;
     amqp_name_ref(name);
@@ -32,7 +33,7 @@ static void begin_wait(struct amqp_lane *lane, struct amqp_name *name, enum amqp
     TAILQ_INSERT_TAIL(&name->waits, &lane->wait, entry);
 }
 
-void amqp_queues_leave(struct amqp_lane *lane)
+static void leave(struct amqp_lane *lane)
 {
     struct amqp_name *name = lane->wait.name;
     if (name == NULL)
@@ -52,17 +53,29 @@ static bool owns(const struct amqp_member *member, const struct amqp_name *name)
     return name->owner != NULL && name->owner->member == member;
 }
 
+/* While somebody needs the type, or is told about it, no queue of that name may be made. */
+static bool keeps_type(const struct amqp_name *name, enum amqp_use_kind kind)
+{
+    return !(amqp_use_makes(kind) && name->pins > 0) && !(amqp_use_is_typed(kind) && name->makes > 0);
+}
+
+static bool is_in_turn(const struct amqp_lane *lane, const struct amqp_name *name, enum amqp_use_kind kind)
+{
+    if (owns(lane->member, name))
+        return !amqp_use_changes(kind) || name->changes == 0 || name->changer == lane->slot;
+    return kind != AMQP_USE_CLAIM || name->uses == 0 || name->user == lane->slot;
+}
+
 static enum verdict judge(const struct amqp_lane *lane, const struct amqp_name *name, enum amqp_use_kind kind)
 {
     const struct amqp_wait *first = TAILQ_FIRST(&name->waits);
-    if (owns(lane->member, name))
-        return kind != AMQP_USE_PLAIN && name->changes > 0 && name->changer != lane->slot ? WAITS : PASSES;
-    if (name->state != AMQP_NAME_FREE)
+    const bool is_mine = owns(lane->member, name);
+    if (!is_mine && name->state != AMQP_NAME_FREE)
         return name->state == AMQP_NAME_OWNED && lane->wait.name == name && lane->wait.is_locked ? LOCKED
                                                                                                  : WAITS;
-    if (first != NULL && first != &lane->wait)
+    if (!is_mine && first != NULL && first != &lane->wait)
         return WAITS;
-    return kind != AMQP_USE_CLAIM || name->uses == 0 || name->user == lane->slot ? PASSES : WAITS;
+    return is_in_turn(lane, name, kind) && keeps_type(name, kind) ? PASSES : WAITS;
 }
 
 /* Somebody waits for a queue that another one owns. */
@@ -72,8 +85,7 @@ static void check_if_owned(struct amqp_hub *hub, struct amqp_name *name)
         amqp_queues_check(hub, name);
 }
 
-/* The text of the queue that was declared last on the slot, in *text. False: the broker has yet to name it.
- */
+/* The queue that was declared last on the slot. False: the broker has yet to name it. */
 static bool find_last(const struct amqp_slot *slot, struct amqp_subject *subject)
 {
     const struct amqp_name *last = slot->uses.last;
@@ -96,26 +108,67 @@ static struct amqp_span text_of(const struct amqp_subject *subject)
     return (struct amqp_span){.data = subject->text, .len = subject->len};
 }
 
+/* Queues that the broker has named are classic ones. False: the broker has yet to name it. */
+static bool find_subject(const struct amqp_lane *lane, const struct amqp_command *command,
+                         struct amqp_subject *subject)
+{
+    amqp_subject_find(command, subject);
+    if (subject->how == AMQP_SUBJECT_LAST && !find_last(lane->slot, subject))
+        return false;
+    if (amqp_use_is_typed(subject->kind) && amqp_name_is_reserved(text_of(subject)))
+        subject->kind = subject->kind == AMQP_USE_TYPED ? AMQP_USE_PLAIN : AMQP_USE_DELETE;
+    return true;
+}
+
+static void wait_for(struct amqp_lane *lane, struct amqp_name *name, enum amqp_use_kind kind)
+{
+    if (lane->wait.name == NULL)
+        begin_wait(lane, name, kind);
+    if (!owns(lane->member, name))
+        check_if_owned(lane->member->hub, name);
+}
+
+/* Whether the name lets it pass, and its type is known if that matters. */
+static bool must_wait_for(struct amqp_lane *lane, struct amqp_name *name, enum amqp_use_kind kind)
+{
+    switch (judge(lane, name, kind)) {
+    case WAITS: wait_for(lane, name, kind); return true;
+    case LOCKED: return false;
+    default:
+        if (!amqp_use_is_typed(kind))
+            return false;
+        leave(lane);
+        amqp_types_ask(lane, name);
+        return true;
+    }
+}
+
 bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *command)
 {
-    struct amqp_hub *hub = lane->member->hub;
+    struct amqp_names *names = &lane->member->hub->queues.names;
     struct amqp_subject subject;
-    amqp_subject_find(command, &subject);
+    if (lane->asking.state != AMQP_ASKING_NOTHING)
+        return lane->asking.state != AMQP_ASKING_KNOWS;
+    const bool is_found = find_subject(lane, command, &subject);
     if (subject.how == AMQP_SUBJECT_NONE)
         return false;
-    if (lane->slot->uses.count >= AMQP_USES_MAX ||
-        (subject.how == AMQP_SUBJECT_LAST && !find_last(lane->slot, &subject)))
+    if (!is_found || lane->slot->uses.count >= AMQP_USES_MAX)
         return true; /* until the broker has answered something else on the channel */
     if (subject.how != AMQP_SUBJECT_NAMED)
         return false;
-    struct amqp_name *name = amqp_names_find(&hub->queues.names, text_of(&subject));
-    if (name == NULL || judge(lane, name, subject.kind) != WAITS)
-        return false;
-    if (lane->wait.name == NULL)
-        begin_wait(lane, name, subject.kind);
-    if (!owns(lane->member, name))
-        check_if_owned(hub, name);
-    return true;
+    struct amqp_name *name = amqp_use_is_typed(subject.kind) ? amqp_names_get(names, text_of(&subject))
+                                                             : amqp_names_look_up(names, text_of(&subject));
+    const bool must_wait = name != NULL && must_wait_for(lane, name, subject.kind);
+    amqp_name_unref(name);
+    return must_wait;
+}
+
+void amqp_queues_forget(struct amqp_lane *lane)
+{
+    leave(lane);
+    amqp_types_leave(lane);
+    amqp_name_unref(lane->stream);
+    lane->stream = NULL;
 }
 
 static void resume(struct amqp_lane *lane)
@@ -129,6 +182,8 @@ static void run_name(struct amqp_hub *hub, struct amqp_name *name)
 {
     struct amqp_wait mark = {.name = name};
     struct amqp_wait *wait;
+    while (amqp_types_resume_one(name))
+        continue;
     TAILQ_INSERT_HEAD(&name->waits, &mark, entry);
     while ((wait = TAILQ_NEXT(&mark, entry)) != NULL) {
         TAILQ_REMOVE(&name->waits, &mark, entry);
@@ -161,7 +216,8 @@ static void begin_use(struct amqp_slot *slot, struct amqp_use *use)
     slot->uses.count++;
     name->user = name->uses == 0 || name->user == slot ? slot : NULL;
     name->uses++;
-    if (use->kind == AMQP_USE_PLAIN)
+    name->makes += amqp_use_makes(use->kind);
+    if (!amqp_use_changes(use->kind))
         return;
     name->changes++;
     name->changer = slot;
@@ -179,11 +235,14 @@ static void end_use(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_us
     STAILQ_REMOVE(&slot->uses.queue, use, amqp_use, entry);
     slot->uses.count--;
     name->uses--;
-    name->changes -= use->kind != AMQP_USE_PLAIN;
+    name->makes -= amqp_use_makes(use->kind);
+    name->changes -= amqp_use_changes(use->kind);
     name->claims -= use->kind == AMQP_USE_CLAIM;
     name->claims_done += use->kind == AMQP_USE_CLAIM;
     if (name->state == AMQP_NAME_CLAIMED && name->claims == 0)
         amqp_name_free(name);
+    if (amqp_use_is_typed(use->kind))
+        amqp_types_unpin(hub, name);
     amqp_queues_changed(hub, name);
     amqp_name_unref(name);
     free(use);
@@ -258,12 +317,11 @@ static int no_memory(struct amqp_exception *e)
 static int locked(const struct amqp_hub *hub, const struct amqp_name *name, uint32_t method,
                   struct amqp_exception *e)
 {
-    const struct amqp_span vhost = hub->config->back.vhost;
     amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_RESOURCE_LOCKED, method,
-                       "cannot obtain exclusive access to locked queue '%.*s' in vhost '%.*s'. It could be "
+                       "cannot obtain exclusive access to locked queue '%.*s' in vhost '%s'. It could be "
                        "originally declared on another connection or the exclusive property value does not "
                        "match that of the original declaration.",
-                       (int)name->len, (const char *)name->text, (int)vhost.len, (const char *)vhost.data);
+                       (int)name->len, (const char *)name->text, hub->vhost);
     return -1;
 }
 
@@ -293,14 +351,18 @@ static struct amqp_name *name_for(struct amqp_hub *hub, const struct amqp_subjec
     return amqp_names_get(&hub->queues.names, text_of(subject));
 }
 
-static int admit(struct amqp_lane *lane, const struct amqp_name *name, const struct amqp_subject *subject,
-                 uint32_t method, struct amqp_exception *e)
+/* A type that is not known here could not be asked for. */
+static int admit(struct amqp_lane *lane, struct amqp_name *name, const struct amqp_subject *subject,
+                 uint32_t method, const void *decoded, struct amqp_exception *e)
 {
+    if (lane->asking.state == AMQP_ASKING_KNOWS)
+        return amqp_types_judge(lane, name, method, decoded, e);
     const enum verdict verdict = judge(lane, name, subject->kind);
-    amqp_queues_leave(lane);
+    leave(lane);
     assert(verdict != WAITS);
-    return verdict == LOCKED ? locked(lane->member->hub, name, method, e)
-                             : check_limit(lane->member, name, subject, e);
+    if (verdict == LOCKED)
+        return locked(lane->member->hub, name, method, e);
+    return amqp_use_is_typed(subject->kind) ? no_memory(e) : check_limit(lane->member, name, subject, e);
 }
 
 static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject, uint32_t method,
@@ -312,7 +374,7 @@ static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject
         amqp_name_unref(name);
         return no_memory(e);
     }
-    if (admit(lane, name, subject, method, e) < 0) {
+    if (admit(lane, name, subject, method, decoded, e) < 0) {
         amqp_name_unref(name);
         free(use);
         return -1;
@@ -320,6 +382,8 @@ static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject
     *use = (struct amqp_use){.name = name, .method = method, .kind = subject->kind};
     use->is_quiet = amqp_subject_take_nowait(method, decoded);
     begin_use(lane->slot, use);
+    if (amqp_use_is_typed(use->kind))
+        amqp_types_hand_over(lane);
     return 0;
 }
 
@@ -327,10 +391,8 @@ int amqp_queues_pass(struct amqp_lane *lane, const struct amqp_command *command,
                      struct amqp_exception *e)
 {
     struct amqp_subject subject;
-    amqp_subject_find(command, &subject);
-    if (subject.how == AMQP_SUBJECT_LAST)
-        find_last(lane->slot, &subject);
+    find_subject(lane, command, &subject);
     if (subject.how == AMQP_SUBJECT_NONE)
-        return 0;
+        return amqp_types_judge_channel(lane, command->spec->id, decoded, e);
     return pass_named(lane, &subject, command->spec->id, decoded, e);
 }

@@ -47,8 +47,8 @@ bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *co
 int amqp_queues_pass(struct amqp_lane *lane, const struct amqp_command *command, void *decoded,
                      struct amqp_exception *e);
 
-/* The lane waits no more. */
-void amqp_queues_leave(struct amqp_lane *lane);
+/* The lane waits no more, and forgets what it knew. */
+void amqp_queues_forget(struct amqp_lane *lane);
 
 /* What the broker says on a member's slot. False: it is not for the client's eyes. */
 bool amqp_queues_hear(struct amqp_hub *hub, struct amqp_slot *slot, const struct amqp_command *command);

@@ -49,21 +49,47 @@ static void work(void)
     REQUIRE(model_names_owner(&rig.broker, "x", &owner) && owner == BYSTANDER);
 }
 
-/* What names a queue, so that the fuzzer need not find out how. */
+static void say_purge(uint16_t channel, const char *name)
+{
+    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(name)};
+    frames_method(&f, channel, AMQP_QUEUE_PURGE_METHOD, &purge);
+}
+
+static void say_delete_if(uint16_t channel, const char *name)
+{
+    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(name), .if_empty = 1};
+    frames_method(&f, channel, AMQP_QUEUE_DELETE_METHOD, &delete);
+}
+
+static void say_declare_stream(uint16_t channel, const char *name)
+{
+    amqp_table_entry_t entry;
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(name)};
+    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
+    entry.value.value.bytes = amqp_cstring_bytes("stream");
+    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
+/* What has to do with queues, so that the fuzzer need not find out how to say it. */
 static void say_queue_command(uint8_t argument)
 {
-    static const char *const names[] = {"x", "xx", "", "x\n"};
-    const char *name = names[argument % 4];
-    const uint16_t channel = (uint16_t)(1 + argument / 4 % 3);
-    switch (argument / 12 % 8) {
+    static const char *const names[] = {"x", "xx", "", "x\n", "stream", "quorum"};
+    const char *name = names[argument % 6];
+    const uint16_t channel = (uint16_t)(1 + argument / 6 % 3);
+    switch (argument / 18) {
     case 0: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE); break;
     case 1: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE | FRAMES_NOWAIT); break;
     case 2: frames_declare(&f, channel, name, FRAMES_PASSIVE); break;
-    case 3: frames_declare(&f, channel, name, 0); break;
+    case 3: say_declare_stream(channel, name); break;
     case 4: frames_delete(&f, channel, name); break;
     case 5: frames_bind(&f, channel, name); break;
     case 6: frames_get(&f, channel, name, true); break;
-    default: frames_consume(&f, channel, name, "", false); break;
+    case 7: say_purge(channel, name); break;
+    case 8: say_delete_if(channel, name); break;
+    case 9: frames_qos(&f, channel, 3, argument & 1); break;
+    case 10: frames_nack(&f, channel, 1, true); break;
+    case 11: frames_publish(&f, channel, name, "hello", 5); break;
+    default: frames_consume(&f, channel, name, "", argument & 1); break;
     }
     rig_say(&rig, HOSTILE, &f);
 }

@@ -197,11 +197,13 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
     case AMQP_BASIC_NACK_METHOD:
     case AMQP_BASIC_REJECT_METHOD: handle_settle(model, number, command); break;
     case AMQP_BASIC_RECOVER_METHOD:
+        model_die_by_stream(model, number, command->spec->id);
         model_recover(model, number);
         answer_plainly(model, number, AMQP_BASIC_RECOVER_OK_METHOD);
         model_push(model);
         break;
     case AMQP_BASIC_RECOVER_ASYNC_METHOD:
+        model_die_by_stream(model, number, command->spec->id);
         model_recover(model, number);
         model_push(model);
         break;

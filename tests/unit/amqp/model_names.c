@@ -53,6 +53,16 @@ unsigned model_names_count(const struct model_broker *model, int owner)
     return count;
 }
 
+enum model_type model_names_type(const struct model_broker *model, const char *text)
+{
+    const struct model_name *name = find(&model->names, text);
+    if (name != NULL)
+        return name->type;
+    if (strncmp(text, "stream", 6) == 0)
+        return MODEL_STREAM;
+    return strncmp(text, "quorum", 6) == 0 ? MODEL_QUORUM : MODEL_CLASSIC;
+}
+
 /* --- what a command is about --- */
 
 static bool is_stripped(uint32_t method)
@@ -134,6 +144,29 @@ static bool answer_declare(struct model_broker *model, uint16_t number, const am
     return true;
 }
 
+static const amqp_field_value_t *find_argument(const amqp_table_t *table, const char *key)
+{
+    for (int i = 0; i < table->num_entries; i++) {
+        const amqp_bytes_t found = table->entries[i].key;
+        if (found.len == strlen(key) && memcmp(found.bytes, key, found.len) == 0)
+            return &table->entries[i].value;
+    }
+    return NULL;
+}
+
+static bool has_argument(const amqp_table_t *table, const char *key)
+{
+    return find_argument(table, key) != NULL;
+}
+
+/* By x-queue-type, whose values differ in their first letter. */
+static enum model_type type_of(const amqp_queue_declare_t *declare)
+{
+    const amqp_field_value_t *value = find_argument(&declare->arguments, "x-queue-type");
+    const char first = value != NULL ? *(const char *)value->value.bytes.bytes : 'c';
+    return first == 's' ? MODEL_STREAM : first == 'q' ? MODEL_QUORUM : MODEL_CLASSIC;
+}
+
 static bool declare_again(struct model_broker *model, uint16_t number, const amqp_queue_declare_t *declare,
                           const struct model_name *name)
 {
@@ -141,7 +174,7 @@ static bool declare_again(struct model_broker *model, uint16_t number, const amq
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_RESOURCE_LOCKED);
     if (is_refused(model, number, name, AMQP_QUEUE_DECLARE_METHOD))
         return true;
-    if (declare->arguments.num_entries > 0)
+    if (has_argument(&declare->arguments, "x-expires") || type_of(declare) != name->type)
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_PRECONDITION_FAILED);
     return answer_declare(model, number, declare, name->text);
 }
@@ -158,12 +191,13 @@ static bool handle_declare(struct model_broker *model, uint16_t number, const am
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_ACCESS_REFUSED);
     if (name != NULL)
         return declare_again(model, number, declare, name);
-    if (declare->arguments.num_entries > 0)
+    if (has_argument(&declare->arguments, "x-expires"))
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_PRECONDITION_FAILED);
     if (text[0] == '\0')
         snprintf(text, 256, "amq.gen-%u", ++model->names.made_up);
     if (!model_names_add(model, text, declare->exclusive ? session : MODEL_ANYBODY))
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_PRECONDITION_FAILED);
+    find(&model->names, text)->type = type_of(declare);
     return answer_declare(model, number, declare, text);
 }
 
@@ -176,6 +210,9 @@ static bool handle_delete(struct model_broker *model, uint16_t number, const amq
         return refuse(model, number, AMQP_QUEUE_DELETE_METHOD, AMQP_ACCESS_REFUSED);
     if (name != NULL && is_refused(model, number, name, AMQP_QUEUE_DELETE_METHOD))
         return true;
+    if ((delete->if_unused || delete->if_empty) && model_names_type(model, text) == MODEL_QUORUM)
+        model_kill(model, AMQP_CODE_NOT_IMPLEMENTED, AMQP_QUEUE_DELETE_METHOD,
+                   "conditional delete of quorum");
     model_names_remove(model, text);
     if (!delete->nowait)
         model_answer(model, number, AMQP_QUEUE_DELETE_OK_METHOD, &ok);
@@ -195,6 +232,37 @@ static bool answer_others(struct model_broker *model, uint16_t number, uint32_t 
     else if (method == AMQP_QUEUE_PURGE_METHOD && !purge->nowait)
         model_answer(model, number, AMQP_QUEUE_PURGE_OK_METHOD, &ok);
     return method != AMQP_BASIC_CONSUME_METHOD && method != AMQP_BASIC_GET_METHOD;
+}
+
+/* --- types --- */
+
+static bool answer_probe(struct model_broker *model, uint16_t number, const char *text)
+{
+    static const char *const rest[] = {": {unacceptable_type,signedint}",
+                                       " of queue type rabbit_quorum_queue",
+                                       " of queue type rabbit_stream_queue"};
+    char refusal[512];
+    snprintf(refusal, sizeof(refusal),
+             "PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover' for queue '%s' in vhost '/'%s",
+             text, rest[model_names_type(model, text)]);
+    if (strlen(refusal) > 255)
+        memcpy(refusal + 252, "...", 4);
+    model_refuse_channel(model, number, AMQP_PRECONDITION_FAILED, AMQP_BASIC_CONSUME_METHOD, refusal);
+    return true;
+}
+
+static void die_by_type(struct model_broker *model, uint16_t number, uint32_t method, const void *decoded,
+                        enum model_type type)
+{
+    const struct model_deliveries *d = &model->channels[number].deliveries;
+    const amqp_basic_consume_t *consume = decoded;
+    const bool is_consume = method == AMQP_BASIC_CONSUME_METHOD;
+    if (type == MODEL_STREAM && (method == AMQP_BASIC_GET_METHOD || method == AMQP_QUEUE_PURGE_METHOD))
+        model_kill(model, AMQP_CODE_NOT_IMPLEMENTED, method, "of a stream");
+    if (type == MODEL_STREAM && is_consume && consume->no_ack)
+        model_kill(model, AMQP_CODE_NOT_IMPLEMENTED, method, "no_ack of a stream");
+    if (type != MODEL_CLASSIC && is_consume && d->limit > 0)
+        model_kill(model, AMQP_CODE_NOT_IMPLEMENTED, method, "global qos");
 }
 
 static bool is_strict(const char *text)
@@ -233,6 +301,10 @@ bool model_names_handle(struct model_broker *model, uint16_t number, const struc
         return handle_delete(model, number, decoded, text);
     if (is_strict(text) && is_refused(model, number, find(&model->names, text), method))
         return true;
+    if (method == AMQP_BASIC_CONSUME_METHOD &&
+        has_argument(&((amqp_basic_consume_t *)decoded)->arguments, "x-cancel-on-ha-failover"))
+        return answer_probe(model, number, text);
+    die_by_type(model, number, method, decoded, model_names_type(model, text));
     fill_in_name(method, decoded, text);
     return answer_others(model, number, method, decoded);
 }

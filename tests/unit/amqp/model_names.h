@@ -4,7 +4,8 @@
 
 /*
  * Which queues of the model broker are there, and whose. This is done by RabbitMQ's rules for names that
- * begin with "x" and those that the broker makes up; other queues are always there and everybody's.
+ * begin with "x" and those that the broker makes up; other queues are always there and everybody's: quorum
+ * queues and streams where the name begins so, otherwise classic ones.
  *
  * RabbitMQ lets every channel of the connection use its exclusive queues. The model knows the session behind
  * a channel, and notes it as fatal when one's command reaches another one's exclusive queue: a trespass.
@@ -24,9 +25,12 @@ enum {
     MODEL_ELSEWHERE = -3, /* of a queue: it is exclusive to another connection */
 };
 
+enum model_type { MODEL_CLASSIC, MODEL_QUORUM, MODEL_STREAM };
+
 struct model_name {
     char text[256]; /* "": this entry is free */
     int owner;
+    enum model_type type;
 };
 
 struct model_names {
@@ -50,6 +54,8 @@ bool model_names_handle(struct model_broker *model, uint16_t channel, const stru
 /* A queue comes or goes by no doing of the clients'. False: there are MODEL_NAMES already. */
 bool model_names_add(struct model_broker *model, const char *text, int owner);
 void model_names_remove(struct model_broker *model, const char *text);
+
+enum model_type model_names_type(const struct model_broker *model, const char *text);
 
 /* The queue's owner. False: it is not there. */
 bool model_names_owner(const struct model_broker *model, const char *text, int *owner);

@@ -293,9 +293,8 @@ void model_qos(struct model_broker *model, uint16_t channel, const amqp_basic_qo
 {
     struct model_deliveries *d = &model->channels[channel].deliveries;
     amqp_basic_qos_ok_t ok = {0};
-    if (qos->global)
-        d->limit = qos->prefetch_count;
-    else
+    d->limit = qos->global ? qos->prefetch_count : 0;
+    if (!qos->global)
         d->prefetch = qos->prefetch_count;
     model_answer(model, channel, AMQP_BASIC_QOS_OK_METHOD, &ok);
     model_push(model);
@@ -372,11 +371,23 @@ static struct model_message *find_unacked(struct model_deliveries *d, uint64_t t
     return NULL;
 }
 
+/* What is unacknowledged of a stream can't be given back. */
+void model_die_by_stream(struct model_broker *model, uint16_t channel, uint32_t method)
+{
+    const struct model_message *message;
+    TAILQ_FOREACH (message, &model->channels[channel].deliveries.unacked, entry) {
+        if (is_there(model, message->queue) && model_names_type(model, message->queue->name) == MODEL_STREAM)
+            model_kill(model, AMQP_CODE_NOT_IMPLEMENTED, method, "nack, reject or recover of a stream");
+    }
+}
+
 void model_settle(struct model_broker *model, uint16_t channel, uint32_t method, uint64_t tag, bool multiple,
                   bool requeue)
 {
     struct model_deliveries *d = &model->channels[channel].deliveries;
     struct model_message *message = find_unacked(d, tag);
+    if (method != AMQP_BASIC_ACK_METHOD)
+        model_die_by_stream(model, channel, method);
     const bool all = multiple && tag == 0;
     char text[64];
     snprintf(text, sizeof(text), "PRECONDITION_FAILED - unknown delivery tag %llu", (unsigned long long)tag);

@@ -66,6 +66,9 @@ void model_get(struct model_broker *model, uint16_t channel, const amqp_basic_ge
 void model_settle(struct model_broker *model, uint16_t channel, uint32_t method, uint64_t tag, bool multiple,
                   bool requeue);
 
+/* Notes as fatal that something unacknowledged of a channel is of a stream. */
+void model_die_by_stream(struct model_broker *model, uint16_t channel, uint32_t method);
+
 /* Everything unacknowledged of a channel is requeued; model_push delivers it again. */
 void model_recover(struct model_broker *model, uint16_t channel);
 void model_push(struct model_broker *model);

@@ -400,6 +400,15 @@ static void test_a_queue_of_the_same_name_from_elsewhere(void **state)
     assert_string_equal(rig.clients[OTHER].text, "RESOURCE_LOCKED - by the broker");
 }
 
+/* The broker handles what came on the hub's own channels. */
+static void run_errands(void)
+{
+    for (uint16_t n = 1; n < MODEL_CHANNELS; n++) {
+        if (rig.hub.slots.slots[n - 1].user == AMQP_SLOT_OURS)
+            model_broker_run(&rig.broker, n, UINT_MAX);
+    }
+}
+
 static void test_a_queue_that_comes_back_during_the_check(void **state)
 {
     (void)state;
@@ -409,13 +418,32 @@ static void test_a_queue_that_comes_back_during_the_check(void **state)
     frames_get(&f, 1, "x", true);
     say(OTHER);
     rig_pump_without_answers(&rig);
-    for (uint16_t n = 3; n < MODEL_CHANNELS; n++) /* the check finds nothing, and has not told yet */
-        model_broker_run(&rig.broker, n, UINT_MAX);
+    run_errands(); /* the check finds nothing, and has not told yet */
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
     say(OWNER);
     assert_locked();
     assert_last(OWNER, AMQP_QUEUE_DECLARE_OK_METHOD);
     assert_owner("x", OWNER);
+}
+
+/* The first check was before that, the second must be after. */
+static void test_a_queue_that_goes_during_the_check(void **state)
+{
+    (void)state;
+    own_x();
+    rig_join(&rig, THIRD, 0);
+    opened(THIRD, 1);
+    rig.broker.is_lazy = true;
+    frames_get(&f, 1, "x", true);
+    say(OTHER);
+    rig_pump_without_answers(&rig);
+    run_errands();
+    model_names_remove(&rig.broker, "x");
+    frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
+    say(THIRD);
+    assert_locked();
+    assert_last(THIRD, AMQP_QUEUE_DECLARE_OK_METHOD);
+    assert_owner("x", THIRD);
 }
 
 static void test_the_limit(void **state)
@@ -566,12 +594,21 @@ static unsigned random_below(unsigned n)
     return (unsigned)(seed >> 33) % n;
 }
 
+static void declare_stream(uint16_t channel, const char *name)
+{
+    amqp_table_entry_t entry;
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(name)};
+    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
+    entry.value.value.bytes = amqp_cstring_bytes("stream");
+    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
 static void say_anything(unsigned client)
 {
     static const char *const names[] = {"x", "xx", "xxx", ""};
     const uint16_t channel = (uint16_t)(1 + random_below(3));
     const char *name = names[random_below(4)];
-    switch (random_below(9)) {
+    switch (random_below(11)) {
     case 0: frames_open(&f, channel); break; /* an offence, if it is open */
     case 1:
     case 2:
@@ -579,9 +616,11 @@ static void say_anything(unsigned client)
         break;
     case 3: frames_declare(&f, channel, name, FRAMES_PASSIVE * random_below(2)); break;
     case 4: frames_delete(&f, channel, name); break;
+    case 8: declare_stream(channel, name); break;
+    case 9: frames_nack(&f, channel, 1, true); break;
     case 5: frames_bind(&f, channel, name); break;
     case 6: frames_get(&f, channel, name, true); break;
-    case 7: frames_consume(&f, channel, name, "", true); break;
+    case 7: frames_consume(&f, channel, name, "", random_below(2)); break;
     default: frames_plain(&f, channel, AMQP_CHANNEL_CLOSE_OK_METHOD); break;
     }
     say(client);
@@ -647,6 +686,7 @@ int main(void)
         TEST(test_a_queue_that_has_gone_is_free),
         TEST(test_a_queue_of_the_same_name_from_elsewhere),
         TEST(test_a_queue_that_comes_back_during_the_check),
+        TEST(test_a_queue_that_goes_during_the_check),
         TEST(test_the_limit),
         TEST(test_queues_that_have_gone_do_not_add_up),
         TEST(test_they_are_gone_when_the_client_is_told),

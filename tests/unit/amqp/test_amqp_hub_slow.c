@@ -166,7 +166,9 @@ static void test_one_get_at_a_time(void **state)
         frames_get(&f, 1, "q", true);
     declare(1);
     rig_say(&rig, 0, &f);
-    rig_pump_without_answers(&rig);
+    do /* first comes the probe of the queue's type */
+        rig_pump_without_answers(&rig);
+    while (model_queue_depth(&rig.broker, "q") == 3 && model_broker_answer(&rig.broker, 1) > 0);
     assert_int_equal(model_queue_depth(&rig.broker, "q"), 2);
     rig_pump(&rig);
     const struct rig_event *event = rig.clients[0].event;

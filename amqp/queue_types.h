@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AMQP_QUEUE_TYPES_H
+#define AMQP_QUEUE_TYPES_H
+
+/*
+ * Commands that RabbitMQ ends the connection for when the queue is of one type, and carries out when it is of
+ * another. Such a command waits for a probe that begins after it came: a consume that can't succeed, whose
+ * refusal tells the type. From the beginning of the probe until the broker has answered the command, nobody
+ * who shares the connection may declare a queue of that name (amqp_name.pins), so the type can't change.
+ */
+
+#include "amqp/command.h"
+#include "amqp/exception.h"
+#include "amqp/names.h"
+#include "amqp/queue_subject.h"
+
+struct amqp_hub;
+
+/* The lane, whose first unsent command the name has let pass, asks for the type. False: no memory. */
+void amqp_types_ask(struct amqp_lane *lane, struct amqp_name *name);
+
+/* Those of the name whose answer is there may go on. False: there are none. */
+bool amqp_types_resume_one(struct amqp_name *name);
+
+/* The lane asks no more. */
+void amqp_types_leave(struct amqp_lane *lane);
+
+/* The pin of a lane whose type is known goes over to the command, which passes now. */
+void amqp_types_hand_over(struct amqp_lane *lane);
+
+/* A command has been answered, or has failed. */
+void amqp_types_unpin(struct amqp_hub *hub, struct amqp_name *name);
+
+/*
+ * Judges a command about a queue whose type the lane knows, and notes consumers of streams. 0, or -1 with
+ * `*e`.
+ */
+int amqp_types_judge(struct amqp_lane *lane, struct amqp_name *name, uint32_t method, const void *decoded,
+                     struct amqp_exception *e);
+
+/* The same for commands that name no queue: nack, reject, recover, and qos, which is noted. */
+int amqp_types_judge_channel(struct amqp_lane *lane, uint32_t method, const void *decoded,
+                             struct amqp_exception *e);
+
+#endif

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* What RabbitMQ ends a connection for when a queue is of the wrong type never reaches it. */
+
+#include "tests/unit/amqp/rig.h"
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rig rig;
+static struct frames f;
+
+enum { OFFENDER, OTHER };
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init(&rig);
+    f.len = 0;
+    for (unsigned client = OFFENDER; client <= OTHER; client++) {
+        rig_join(&rig, client, 0);
+        frames_open(&f, 1);
+        rig_say(&rig, client, &f);
+    }
+    rig_pump(&rig);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_deinit(&rig);
+    return 0;
+}
+
+static void done(unsigned client)
+{
+    rig_say(&rig, client, &f);
+    rig_pump(&rig);
+}
+
+/* The offender's connection is closed, and nobody else's. */
+static void assert_offended(uint16_t code, const char *text)
+{
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, OFFENDER)->code, code);
+    assert_string_equal(rig.clients[OFFENDER].text, text);
+    assert_int_equal(rig.broker.killed.code, 0);
+    frames_get(&f, 1, "q", true);
+    done(OTHER);
+    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+}
+
+static void purge(const char *queue)
+{
+    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(queue)};
+    frames_method(&f, 1, AMQP_QUEUE_PURGE_METHOD, &purge);
+}
+
+static void delete_if(const char *queue, bool unused, bool empty)
+{
+    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(queue), .if_unused = unused, .if_empty = empty};
+    frames_method(&f, 1, AMQP_QUEUE_DELETE_METHOD, &delete);
+}
+
+/* Declares a queue of this type ("classic", "stream"). */
+static void declare(const char *queue, const char *type)
+{
+    amqp_table_entry_t entry;
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue), .durable = 1};
+    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
+    entry.value.value.bytes = amqp_cstring_bytes(type);
+    frames_method(&f, 1, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
+/* --- the rules --- */
+
+static void test_get_from_a_stream(void **state)
+{
+    (void)state;
+    frames_get(&f, 1, "stream", true);
+    assert_offended(540,
+                    "NOT_IMPLEMENTED - basic.get not supported by stream queues queue 'stream' in vhost '/'");
+}
+
+static void test_purge_of_a_stream(void **state)
+{
+    (void)state;
+    purge("stream");
+    assert_offended(
+        540, "NOT_IMPLEMENTED - queue.purge not supported by stream queues queue 'stream' in vhost '/'");
+}
+
+static void test_a_stream_without_acks(void **state)
+{
+    (void)state;
+    frames_qos(&f, 1, 10, false);
+    frames_consume(&f, 1, "stream", "tag", true);
+    assert_offended(540, "NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues queue "
+                         "'stream' in vhost '/'");
+}
+
+static void test_a_stream_without_prefetch(void **state)
+{
+    (void)state;
+    frames_consume(&f, 1, "stream", "tag", false);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_string_equal(rig.clients[OFFENDER].text, "PRECONDITION_FAILED - consumer prefetch count is not "
+                                                    "set for 'queue 'stream' in vhost '/''");
+}
+
+static void test_global_qos(void **state)
+{
+    (void)state;
+    frames_qos(&f, 1, 10, true);
+    frames_qos(&f, 1, 10, false); /* which ends it */
+    frames_consume(&f, 1, "quorum", "tag", false);
+    frames_consume(&f, 1, "stream", "gat", false);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_CONSUME_OK_METHOD);
+    frames_qos(&f, 1, 10, true);
+    frames_consume(&f, 1, "q", "classic", false);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_CONSUME_OK_METHOD);
+    frames_consume(&f, 1, "quorum", "again", false);
+    assert_offended(540, "NOT_IMPLEMENTED - queue 'quorum' in vhost '/' does not support global qos");
+}
+
+static void test_conditional_delete_of_a_quorum_queue(void **state)
+{
+    (void)state;
+    delete_if("q2", true, true);
+    delete_if("stream", true, false);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_QUEUE_DELETE_OK_METHOD);
+    delete_if("quorum", false, true);
+    assert_offended(540, "NOT_IMPLEMENTED - cannot delete queue 'quorum' in vhost '/'. queue.delete "
+                         "operations with if-empty flag set are not supported by quorum queues");
+}
+
+static void test_nack_of_a_stream(void **state)
+{
+    (void)state;
+    frames_qos(&f, 1, 10, false);
+    frames_consume(&f, 1, "stream", "tag", false);
+    frames_publish(&f, 1, "stream", "hello", 5);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_DELIVER_METHOD);
+    frames_nack(&f, 1, 1, false);
+    assert_offended(540, "NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream queues queue "
+                         "'stream' in vhost '/'");
+}
+
+static void test_recover_of_a_stream(void **state)
+{
+    amqp_basic_recover_t recover = {.requeue = 1};
+    (void)state;
+    frames_qos(&f, 1, 10, false);
+    frames_consume(&f, 1, "stream", "tag", false);
+    frames_publish(&f, 1, "stream", "hello", 5);
+    done(OFFENDER);
+    frames_method(&f, 1, AMQP_BASIC_RECOVER_METHOD, &recover);
+    assert_offended(541, "INTERNAL_ERROR");
+}
+
+static void test_nack_of_other_queues(void **state)
+{
+    (void)state;
+    frames_consume(&f, 1, "quorum", "tag", false);
+    frames_publish(&f, 1, "quorum", "hello", 5);
+    done(OFFENDER);
+    frames_nack(&f, 1, 1, false);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_DELIVER_METHOD);
+}
+
+static void test_decimals_in_headers(void **state)
+{
+    amqp_table_entry_t entry;
+    amqp_basic_publish_t publish = {.routing_key = amqp_cstring_bytes("q")};
+    amqp_basic_properties_t properties = {._flags = AMQP_BASIC_HEADERS_FLAG,
+                                          .headers = frames_table(&entry, "price", 'D')};
+    (void)state;
+    entry.value.value.decimal = (amqp_decimal_t){.decimals = 2, .value = 199};
+    frames_method(&f, 1, AMQP_BASIC_PUBLISH_METHOD, &publish);
+    frames_content(&f, 1, &properties, "hello", 5, 5);
+    assert_offended(541, "INTERNAL_ERROR");
+}
+
+/* --- names --- */
+
+static void test_names_of_any_length(void **state)
+{
+    static const unsigned lengths[] = {100, 130, 150, 160};
+    char name[256];
+    (void)state;
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        memset(name, 'q', lengths[i]);
+        name[lengths[i]] = '\0';
+        frames_get(&f, 1, name, true);
+        done(OTHER);
+        assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    }
+    memcpy(name, "stream", 6);
+    frames_get(&f, 1, name, true);
+    done(OTHER);
+    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_CONNECTION_CLOSE_METHOD);
+    memset(name, 'q', 255); /* the broker's text has no room for the type */
+    frames_get(&f, 1, name, true);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->code, 540);
+}
+
+static void test_a_name_can_not_pretend(void **state)
+{
+    (void)state;
+    frames_get(&f, 1, "stream' in vhost '/': {unacceptable_type,signedint}", true);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->code, 540);
+}
+
+static void test_a_queue_that_is_not_there(void **state)
+{
+    (void)state;
+    frames_get(&f, 1, "x", true);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, OFFENDER)->code, AMQP_CODE_NOT_FOUND);
+}
+
+static void test_queues_that_the_broker_names_are_not_probed(void **state)
+{
+    (void)state;
+    const unsigned opened = rig.broker.opened;
+    frames_declare(&f, 1, "", 0);
+    frames_get(&f, 1, "", true);
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_int_equal(rig.broker.opened, opened);
+}
+
+/* --- at the same time --- */
+
+/* The queue is classic when it is probed, and would be a stream when the get arrives. */
+static void test_the_type_does_not_change_in_between(void **state)
+{
+    (void)state;
+    declare("x", "classic");
+    done(OTHER);
+    rig.broker.is_lazy = true;
+    frames_get(&f, 1, "x", true);
+    rig_say(&rig, OFFENDER, &f);
+    rig_pump_without_answers(&rig);
+    for (uint16_t n = 3; n < MODEL_CHANNELS; n++) /* the probe */
+        model_broker_run(&rig.broker, n, UINT_MAX);
+    frames_delete(&f, 1, "x");
+    declare("x", "stream");
+    rig_say(&rig, OTHER, &f);
+    rig_pump_without_answers(&rig);
+    model_broker_run(&rig.broker, 2, UINT_MAX);
+    assert_true(rig.clients[OTHER].member.held_cost > 0);
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, OFFENDER)->code, AMQP_CODE_NOT_FOUND);
+    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_QUEUE_DECLARE_OK_METHOD);
+    assert_int_equal(model_names_type(&rig.broker, "x"), MODEL_STREAM);
+}
+
+/* It is a declare that is under way that makes it a stream. */
+static void test_a_probe_waits_for_declares(void **state)
+{
+    (void)state;
+    declare("x", "classic");
+    done(OTHER);
+    rig.broker.is_lazy = true;
+    frames_delete(&f, 1, "x");
+    declare("x", "stream");
+    rig_say(&rig, OTHER, &f);
+    frames_get(&f, 1, "x", true);
+    rig_say(&rig, OFFENDER, &f);
+    rig_pump_without_answers(&rig);
+    for (uint16_t n = 3; n < MODEL_CHANNELS; n++) /* a probe would find a classic queue */
+        model_broker_run(&rig.broker, n, UINT_MAX);
+    model_broker_answer(&rig.broker, UINT_MAX);
+    rig_pump_without_answers(&rig);
+    model_broker_run(&rig.broker, 2, UINT_MAX);
+    assert_offended(540, "NOT_IMPLEMENTED - basic.get not supported by stream queues queue 'x' in vhost '/'");
+}
+
+static void test_many_ask_at_once(void **state)
+{
+    (void)state;
+    const unsigned opened = rig.broker.opened;
+    for (uint16_t channel = 2; channel <= 20; channel++) {
+        frames_open(&f, channel);
+        frames_get(&f, channel, "q", true);
+    }
+    done(OFFENDER);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_in_range(rig.broker.opened - opened - 19, 1, 2); /* probes */
+}
+
+static void test_who_leaves_while_asking(void **state)
+{
+    (void)state;
+    rig.broker.is_lazy = true;
+    frames_get(&f, 1, "q", true);
+    rig_say(&rig, OFFENDER, &f);
+    frames_get(&f, 1, "q", true);
+    rig_say(&rig, OTHER, &f);
+    amqp_member_gone(&rig.clients[OFFENDER].member, 0);
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+}
+
+/* The second command breaks a rule of its own when its turn comes: what is behind it is not sent. */
+static void test_an_offence_after_a_probe(void **state)
+{
+    (void)state;
+    frames_consume(&f, 1, "q", "tag", false);
+    frames_consume(&f, 1, "q", "tag", false);
+    frames_declare(&f, 1, "x", 0);
+    assert_offended(530, "NOT_ALLOWED - attempt to reuse consumer tag 'tag'");
+    assert_int_equal(model_names_count(&rig.broker, MODEL_ANYBODY), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_get_from_a_stream),
+        TEST(test_purge_of_a_stream),
+        TEST(test_a_stream_without_acks),
+        TEST(test_a_stream_without_prefetch),
+        TEST(test_global_qos),
+        TEST(test_conditional_delete_of_a_quorum_queue),
+        TEST(test_nack_of_a_stream),
+        TEST(test_recover_of_a_stream),
+        TEST(test_nack_of_other_queues),
+        TEST(test_decimals_in_headers),
+        TEST(test_names_of_any_length),
+        TEST(test_a_name_can_not_pretend),
+        TEST(test_a_queue_that_is_not_there),
+        TEST(test_queues_that_the_broker_names_are_not_probed),
+        TEST(test_the_type_does_not_change_in_between),
+        TEST(test_a_probe_waits_for_declares),
+        TEST(test_many_ask_at_once),
+        TEST(test_who_leaves_while_asking),
+        TEST(test_an_offence_after_a_probe),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

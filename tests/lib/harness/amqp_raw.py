@@ -125,10 +125,14 @@ class RawClient:
 
     def finish_open(self, vhost: str, heartbeat: int = 0) -> None:
         """The handshake from the answer to Start-Ok on."""
+        self.ask_open(vhost, heartbeat)
+        self.expect(OPEN_OK)
+
+    def ask_open(self, vhost: str, heartbeat: int = 0) -> None:
+        """The same, without waiting for the answer to Open."""
         channel_max, frame_max, _ = struct.unpack_from(">HIH", self.expect(TUNE).payload, 4)
         self.send(method(TUNE_OK, struct.pack(">HIH", channel_max, frame_max, heartbeat)))
         self.send(method(OPEN, short_string(vhost) + b"\0\0"))
-        self.expect(OPEN_OK)
 
     def read_close(self) -> tuple[int, str]:
         """Code and text of the Connection.Close that must come next; answers it, and then the peer must close."""

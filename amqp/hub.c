@@ -2,6 +2,7 @@
 #include "amqp/hub.h"
 #include "amqp/content_check.h"
 #include "amqp/member.h"
+#include "amqp/method_codec.h"
 #include "amqp/wire.h"
 #include <amqp.h>
 #include <amqp_framing.h>
@@ -115,15 +116,25 @@ void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_flow *flow, const 
     amqp_hub_send(hub, flow, spare);
 }
 
+/* What the Close-Ok to `close` is made of: `close` itself only if there is nothing else. */
+static struct amqp_command *take_spare(struct amqp_slot *slot, struct amqp_command *close)
+{
+    amqp_channel_close_ok_t close_ok = {0};
+    struct amqp_command *spare = slot->spare;
+    slot->spare = NULL;
+    if (spare == NULL)
+        spare = amqp_command_make(AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
+    return spare != NULL ? spare : close;
+}
+
 static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
     struct amqp_member *member = slot->member;
     struct amqp_lane *lane = slot->lane;
     const struct amqp_exception none = {0};
     const bool purged = amqp_flow_purge(&hub->fair, &member->up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
-    struct amqp_command *answer = slot->spare != NULL ? slot->spare : command;
+    struct amqp_command *answer = take_spare(slot, command);
     amqp_slot_close_heard(slot, purged);
-    slot->spare = NULL;
     slot->lane = NULL;
     if (answer == command)
         command = NULL;
@@ -202,6 +213,15 @@ static int hear_whose(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_
     return slot->user == AMQP_SLOT_OURS ? amqp_errands_hear(hub, slot, command) : hear(hub, slot, command);
 }
 
+/*
+ * In RabbitMQ one process says a channel's Close and another all else, so deliveries may come behind the
+ * Close: until the Close-Ok is written, and even a little later. They are nobody's any more.
+ */
+static bool is_late(const struct amqp_hub *hub, const struct amqp_frame *frame)
+{
+    return frame->channel > 0 && frame->channel <= hub->slots.count;
+}
+
 static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, struct amqp_exception *e,
                     uint64_t now)
 {
@@ -210,7 +230,7 @@ static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, stru
     struct amqp_command *command = NULL;
     hub->now = now;
     if (slot == NULL || slot->state == AMQP_SLOT_ANSWERING)
-        return confused(e, frame);
+        return is_late(hub, frame) ? 0 : confused(e, frame);
     switch (amqp_assembler_feed(&slot->assembler, &broker_rules, frame, &command, e)) {
     case AMQP_ASSEMBLER_MORE: return 0;
     case AMQP_ASSEMBLER_COMMAND: return hear_whose(hub, slot, command) < 0 ? confused(e, frame) : 0;

@@ -285,7 +285,7 @@ static int take_closing(struct amqp_lane *lane, uint32_t method, struct amqp_exc
     if (method == AMQP_CHANNEL_OPEN_METHOD)
         return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "second 'channel.open' seen");
     if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_ENDING)
-        lane->state = AMQP_LANE_CLOSING;
+        lane->state = AMQP_LANE_CROSSED;
     else if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_TOLD)
         tell_close_ok(lane);
     else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && lane->state == AMQP_LANE_TOLD)
@@ -344,28 +344,34 @@ int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct 
     return amqp_lane_resume(lane, e);
 }
 
+static bool is_closed_by_client(const struct amqp_lane *lane)
+{
+    return lane->state == AMQP_LANE_CLOSING || lane->state == AMQP_LANE_CROSSED;
+}
+
 int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command)
 {
-    const bool is_news = lane->state == AMQP_LANE_OPEN;
-    lane->slot = NULL;
-    if (!is_news) {
+    const bool is_crossed = is_closed_by_client(lane);
+    if (command == NULL || lane->state == AMQP_LANE_LEAVING) {
         amqp_command_destroy(command);
         return amqp_lane_hear_close_ok(lane);
     }
+    lane->slot = NULL;
     forget(lane);
     lane->state = AMQP_LANE_TOLD;
     tell(lane, command);
+    if (is_crossed)
+        tell_close_ok(lane);
     return AMQP_LANE_GOES_ON;
 }
 
 int amqp_lane_hear_close_ok(struct amqp_lane *lane)
 {
+    const bool is_closed = is_closed_by_client(lane);
     lane->slot = NULL;
-    if (lane->state == AMQP_LANE_ENDING) {
+    if (lane->state == AMQP_LANE_ENDING || lane->state == AMQP_LANE_CROSSED)
         tell_end(lane);
-        return AMQP_LANE_GOES_ON;
-    }
-    if (lane->state == AMQP_LANE_CLOSING)
+    if (is_closed)
         tell_close_ok(lane);
-    return AMQP_LANE_GONE;
+    return lane->state == AMQP_LANE_TOLD ? AMQP_LANE_GOES_ON : AMQP_LANE_GONE;
 }

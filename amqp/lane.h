@@ -10,12 +10,16 @@
  *                              └──── broker's Close ─────────────────────────►┴► TOLD ─ client's Close-Ok ─►
  * (gone)
  *
- * and, when the whole client leaves, from OPEN to LEAVING ─ broker's Close-Ok ─► (gone). There the slot is
+ * When the client's Close crosses an end that it has not been told of, it is told of that first, and then its
+ * Close is answered: ENDING ─ client's Close ─► CROSSED ─ broker's Close-Ok ─► TOLD, and CLOSING ─ broker's
+ * Close ─► TOLD.
+ *
+ * And, when the whole client leaves, from OPEN to LEAVING ─ broker's Close-Ok ─► (gone). There the slot is
  * closed as soon as what was held back has been sent.
  *
- * The client's commands pass only in OPEN. In CLOSING, ENDING and LEAVING the slot is on its way out; what
- * the broker still answers to earlier commands is passed on, so a client sees the same as alone, and hears of
- * the end of a channel when all that it had there is free again.
+ * The client's commands pass only in OPEN. In CLOSING, ENDING, CROSSED and LEAVING the slot is on its way
+ * out; what the broker still answers to earlier commands is passed on, so a client sees the same as alone,
+ * and hears of the end of a channel when all that it had there is free again.
  */
 
 #include "amqp/assembler.h"
@@ -29,6 +33,7 @@ enum amqp_lane_state {
     AMQP_LANE_OPEN,
     AMQP_LANE_CLOSING,
     AMQP_LANE_ENDING,
+    AMQP_LANE_CROSSED,
     AMQP_LANE_LEAVING,
     AMQP_LANE_TOLD,
 };
@@ -53,7 +58,7 @@ struct amqp_lane {
     } qos;                     /* as the client has set it */
     bool is_committing;        /* tx.commit was sent, commit-ok is due */
     bool is_getting;           /* basic.get was sent, its answer is due */
-    struct amqp_exception end; /* ENDING: what the client will be told */
+    struct amqp_exception end; /* ENDING, CROSSED: what the client will be told */
 };
 
 /* What became of a command or a lane. */
@@ -85,7 +90,8 @@ int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct 
 /* What the first command held back has waited for may be over. GOES_ON or REFUSED. */
 int amqp_lane_resume(struct amqp_lane *lane, struct amqp_exception *e);
 
-/* The broker's channel.close, taken over; the slot is no longer the lane's. GOES_ON or GONE. */
+/* The broker's channel.close, taken over; the slot is no longer the lane's. NULL: there was no memory to keep
+ * it, after a Close of our own. GOES_ON or GONE. */
 int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command);
 
 /* Its close-ok; likewise. */

@@ -190,6 +190,54 @@ static void test_the_broker_closes_a_channel(void **state)
     assert_int_equal(rig.broker.published, 0);
 }
 
+static void deliver_to(uint16_t channel)
+{
+    amqp_basic_deliver_t deliver = {.consumer_tag = amqp_cstring_bytes("tag"), .delivery_tag = 1};
+    const amqp_basic_properties_t none = {0};
+    frames_method(&f, channel, AMQP_BASIC_DELIVER_METHOD, &deliver);
+    frames_content(&f, channel, &none, "late", 4, 4);
+    amqp_hub_feed(&rig.hub, f.bytes, f.len, 0);
+    f.len = 0;
+}
+
+static void test_deliveries_behind_the_brokers_close(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    declare_missing(1);
+    say(0);
+    rig_pump_without_answers(&rig);
+    rig.broker_reads = false;
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    deliver_to(1); /* our Close-Ok is not written */
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    deliver_to(1); /* and now it is */
+    rig_pump(&rig);
+    assert_false(rig.is_down);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+}
+
+/* The client was told of an end of its channel 1 and that it is closed as it wished, and may open it again.
+ */
+static void assert_crossed(unsigned client, uint16_t code)
+{
+    const struct rig_client *c = &rig.clients[client];
+    assert_int_equal(c->events, 2);
+    assert_int_equal(c->event[0].method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(c->event[0].code, code);
+    assert_last(client, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    close_ok(1);
+    say(client);
+    opened(client, 1);
+    close_channel(1);
+    say(client);
+    rig_pump(&rig);
+    rig.clients[client].events = 0;
+    assert_int_equal(rig.hub.slots.used, 0);
+}
+
 static void test_both_close_a_channel_at_once(void **state)
 {
     (void)state;
@@ -202,10 +250,37 @@ static void test_both_close_a_channel_at_once(void **state)
         rig_pump_without_answers(&rig);
         model_broker_answer(&rig.broker, answers);
         rig_pump(&rig);
-        assert_last(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
-        assert_int_equal(rig.hub.slots.used, 0);
-        rig.clients[0].events = 0;
+        assert_crossed(0, AMQP_CODE_NOT_FOUND);
     }
+}
+
+/* The client's Close comes behind what the proxy refuses, or before the broker's Close for something earlier.
+ */
+static void test_a_refusal_is_told_to_a_client_that_closes(void **state)
+{
+    static char body[5000];
+    (void)state;
+    rig_config.body_max = 4999;
+    opened(0, 1);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    close_channel(1);
+    say(0);
+    rig_pump(&rig);
+    assert_crossed(0, AMQP_CODE_PRECONDITION_FAILED);
+}
+
+static void test_the_brokers_refusal_comes_before_the_proxys(void **state)
+{
+    static char body[5000];
+    (void)state;
+    rig_config.body_max = 4999;
+    opened(0, 1);
+    declare_missing(1);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    close_channel(1);
+    say(0);
+    rig_pump(&rig);
+    assert_crossed(0, AMQP_CODE_NOT_FOUND);
 }
 
 /* --- hold-backs --- */
@@ -701,7 +776,10 @@ int main(void)
         TEST(test_the_shared_connection_is_full),
         TEST(test_more_channels_than_agreed),
         TEST(test_the_broker_closes_a_channel),
+        TEST(test_deliveries_behind_the_brokers_close),
         TEST(test_both_close_a_channel_at_once),
+        TEST(test_a_refusal_is_told_to_a_client_that_closes),
+        TEST(test_the_brokers_refusal_comes_before_the_proxys),
         TEST(test_commands_wait_for_commit_ok),
         TEST(test_close_does_not_wait_for_commit_ok),
         TEST(test_cancel_waits_for_consume_ok),

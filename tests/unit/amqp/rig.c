@@ -92,7 +92,7 @@ static bool is_joined(void *ctx, int session)
     return rig->clients[session].member.state == AMQP_MEMBER_JOINED;
 }
 
-void rig_init(struct rig *rig)
+void rig_start(struct rig *rig)
 {
     memset(rig, 0, sizeof(*rig));
     current = rig;
@@ -108,6 +108,11 @@ void rig_init(struct rig *rig)
         amqp_frame_reader_init(&rig->clients[i].reader, 1 << 20);
     }
     rig_pump(rig);
+}
+
+void rig_init(struct rig *rig)
+{
+    rig_start(rig);
     REQUIRE(amqp_hub_is_running(&rig->hub));
 }
 
@@ -222,7 +227,7 @@ void rig_say(struct rig *rig, unsigned client, struct frames *f)
     f->len = 0;
 }
 
-void rig_join(struct rig *rig, unsigned client, unsigned can)
+void rig_log_in(struct rig *rig, unsigned client, unsigned can)
 {
     static struct frames f;
     amqp_table_entry_t flags[2];
@@ -250,6 +255,11 @@ void rig_join(struct rig *rig, unsigned client, unsigned can)
     frames_method(&f, 0, AMQP_CONNECTION_OPEN_METHOD, &open);
     rig_say(rig, client, &f);
     rig_pump(rig);
+}
+
+void rig_join(struct rig *rig, unsigned client, unsigned can)
+{
+    rig_log_in(rig, client, can);
     REQUIRE(rig_last(rig, client)->method == AMQP_CONNECTION_OPEN_OK_METHOD ||
             rig_last(rig, client)->method == AMQP_CONNECTION_BLOCKED_METHOD);
     rig->clients[client].events = 0;

@@ -44,11 +44,17 @@ extern struct amqp_hub_config rig_config; /* may be changed between tests: rig_i
 /* The hub runs, nobody has joined. */
 void rig_init(struct rig *rig);
 
+/* The same, whatever comes of it. */
+void rig_start(struct rig *rig);
+
 /* Everything ends in order; nothing may be left. */
 void rig_deinit(struct rig *rig);
 
 /* The client logs in with these capabilities (AMQP_CAN_…) and joins. */
 void rig_join(struct rig *rig, unsigned client, unsigned can);
+
+/* The same, whatever comes of it. */
+void rig_log_in(struct rig *rig, unsigned client, unsigned can);
 
 /* What is in `f` comes from the client, in one piece; `f` is empty then. */
 void rig_say(struct rig *rig, unsigned client, struct frames *f);

@@ -137,6 +137,6 @@ const struct shared_waiter_ops direct_login_waiter_ops = {
 void direct_login_expired(struct direct_session *ds)
 {
     end_wait(ds);
-    direct_session_refuse(ds, AMQP_CODE_CONNECTION_FORCED, "broker unreachable: ", pool_failure(&ds->waiter));
+    direct_session_refuse(ds, AMQP_CODE_CONNECTION_FORCED, pool_failure(&ds->waiter), "");
     shared_remove_waiter(&ds->waiter);
 }

@@ -126,7 +126,7 @@ int pool_start(struct pool *pool)
 
 const char *pool_failure(const struct shared_waiter *waiter)
 {
-    return waiter->shared != NULL ? waiter->shared->failure : "the connection is not up yet";
+    return waiter->shared != NULL ? waiter->shared->failure : "the connection to the broker is not up yet";
 }
 
 /* ── All of them ── */

@@ -20,6 +20,9 @@
 #define BACKOFF_MIN_MS 20u
 #define BACKOFF_MAX_MS 500u
 
+/* After the broker has refused our own user: somebody has to do something about that. */
+#define REFUSED_MS 5000u
+
 /* How long a connection that nobody uses is kept for those who come next. */
 #define KEEP_MS 10000u
 
@@ -218,7 +221,8 @@ static void note_failure(struct shared *shared, const char *text)
 {
     uint64_t suppressed;
 
-    snprintf(shared->failure, sizeof(shared->failure), "%s", text);
+    snprintf(shared->failure, sizeof(shared->failure), "%s: %s",
+             shared->is_refused ? "the broker refuses this host" : "broker unreachable", text);
     if (log_limit_pass(&shared->pool->failures, uv_now(shared->pool->mux_loop->loop), &suppressed))
         log_warning(shared->object, "broker connection not up", LOG_STR("reason", text),
                     LOG_SUPPRESSED(suppressed));
@@ -248,7 +252,8 @@ static void retry_or_end(struct shared *shared)
         return;
     }
     shared->state = SHARED_WAITING;
-    uv_timer_start(&shared->timer, on_retry, backoff_next_ms(&shared->backoff), 0);
+    uv_timer_start(&shared->timer, on_retry,
+                   shared->is_refused ? REFUSED_MS : backoff_next_ms(&shared->backoff), 0);
 }
 
 static void on_dialed(struct node_dial *dial, int fd, const char *text)
@@ -332,11 +337,13 @@ static void on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception *e)
     shared->state = SHARED_WAITING; /* at first for the socket to be closed */
     uv_timer_stop(&shared->timer);
     drop_idle_waiters(shared);
+    shared->is_refused = state != SHARED_RUNNING && is_refusal(e);
     if (state == SHARED_RUNNING) {
         log_warning(shared->object, "broker connection lost", LOG_UINT("code", e->code),
                     LOG_STR("reason", amqp_exception_cause(e)));
-        snprintf(shared->failure, sizeof(shared->failure), "%s", amqp_exception_cause(e));
-    } else if (is_refusal(e) && !is_fixed(shared)) {
+        snprintf(shared->failure, sizeof(shared->failure), "the connection to the broker was lost: %s",
+                 amqp_exception_cause(e));
+    } else if (shared->is_refused && !is_fixed(shared)) {
         tell_refused(shared, e);
     } else {
         note_failure(shared, amqp_exception_cause(e));
@@ -394,7 +401,7 @@ struct shared *shared_create(struct pool *pool, const struct shared_key *key)
     }
     shared->pool = pool;
     shared->key = *key;
-    snprintf(shared->failure, sizeof(shared->failure), "it is not up yet");
+    snprintf(shared->failure, sizeof(shared->failure), "the connection to the broker is not up yet");
     shared->number = ++pool->numbers;
     snprintf(shared->object, sizeof(shared->object), "broker-connection=%u", shared->number);
     configure(shared);

@@ -78,7 +78,8 @@ struct shared {
     TAILQ_HEAD(, shared_waiter) waiters;
     struct node_dial dial;
     struct amqp_uv_hub uv_hub;
-    bool hub_open; /* until uv_hub's on_closed */
+    bool is_refused; /* the broker would not have its user, or not in its vhost, last time */
+    bool hub_open;   /* until uv_hub's on_closed */
     struct amqp_hub_config config;
     uv_timer_t timer; /* WAITING: until the next attempt; RUNNING and unused: how long it is kept */
     struct backoff backoff;

@@ -147,6 +147,21 @@ class Fixed(Direct):
         self.assertIn(self.vhost, repr(caught.exception))
 
 
+class FixedRefused(Direct):
+    """host-proxy's own login is bad: its clients are told so, not that theirs is."""
+    host_args = ("--identity", "fixed", "--broker-wait", "1s")
+    login = "nobody:nothing"
+
+    def test_reason(self):
+        with RawClient(self.chain.endpoint()) as client:
+            client.start()
+            client.start_ok()
+            client.ask_open(self.vhost)
+            code, text = client.read_close()
+        self.assertEqual(code, 320)
+        self.assertRegex(text, "the broker refuses this host: ACCESS_REFUSED")
+
+
 class Detached(Direct):
     """A guest that is gone: its sessions wait for it, count for it, and leave nothing."""
     host_args = ("--detach-timeout", "3s", "--max-sessions-per-guest", "2")

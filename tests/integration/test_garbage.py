@@ -17,7 +17,7 @@ from harness import wire
 from harness.amqp_raw import CLOSE, HEADER, RawClient, plain_start_ok
 from harness.bystander import Bystander
 from harness.case import IntegrationTest, main
-from harness.chain import GUEST_PORT
+from harness.chain import DirectChain, GUEST_PORT, mode
 from harness.process import Process
 from harness.wire import Peer
 
@@ -283,6 +283,8 @@ class FramePort(Garbage):
         raise NotImplementedError
 
     def test_credit_exceeded(self):
+        if mode() == DirectChain.mode:
+            self.skipTest("host-proxy has seen by then that it is no AMQP, and reads on only to drop it")
         step = 60000
         flood = [wire.data(1, 8 + i * step, bytes(step)) for i in range(8 * (1 << 20) // step)]
         with self.beside():

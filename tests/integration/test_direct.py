@@ -12,7 +12,7 @@ import pika.exceptions
 from pika.exceptions import ConnectionClosedByBroker, ProbableAccessDeniedError, ProbableAuthenticationError
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
-from harness.amqp_raw import RawClient
+from harness.amqp_raw import RawClient, method
 from harness.case import IntegrationTest, main
 from harness.chain import DirectChain, Endpoint
 from harness.net import Forwarder
@@ -160,6 +160,47 @@ class FixedRefused(Direct):
             code, text = client.read_close()
         self.assertEqual(code, 320)
         self.assertRegex(text, "the broker refuses this host: ACCESS_REFUSED")
+
+
+class Limits(Direct):
+    """What one client may have is its own limit; what all may have together is RabbitMQ's for one connection."""
+    PER_SESSION = 1200
+    host_args = ("--channels-per-session", PER_SESSION, "--body-max", "64k")
+
+    def open_channels(self, client: RawClient, count: int) -> None:
+        client.send(b"".join(method((20, 10), b"\0", channel=number) for number in range(1, count + 1)))
+
+    def test_channels_of_one_client(self):
+        with RawClient(self.chain.endpoint(), timeout=30) as client:
+            client.open("/")  # another connection than the other test's, whose channels may still be closing
+            self.open_channels(client, self.PER_SESSION + 1)
+            for _ in range(self.PER_SESSION):
+                client.expect((20, 11))
+            code, text = client.read_close()
+        self.assertEqual(code, 530)
+        self.assertIn(f"has reached the negotiated channel_max ({self.PER_SESSION})", text)
+
+    def test_channels_of_all(self):
+        with RawClient(self.chain.endpoint(101), timeout=30) as one, RawClient(self.chain.endpoint(102)) as other:
+            for client in (one, other):
+                client.open(self.vhost)
+            self.open_channels(one, self.PER_SESSION)
+            for _ in range(self.PER_SESSION):
+                one.expect((20, 11))
+            self.open_channels(other, self.PER_SESSION)
+            while (found := other.read_frame()).method == (20, 11):
+                pass
+            self.assertEqual(found.close_reason()[0], 506)
+            one.send(method((20, 40), b"\0\0\0\0\0\0\0", channel=1))  # the first goes on: channel.close
+            one.expect((20, 41))
+
+    def test_body(self):
+        channel = self.channel(confirm=True)
+        channel.basic_publish("", "nowhere", bytes(64 << 10))
+        with self.assertRaises(pika.exceptions.ChannelClosedByBroker) as caught:
+            channel.basic_publish("", "nowhere", bytes((64 << 10) + 1))
+        self.assertEqual(caught.exception.reply_code, 406)
+        self.assertTrue(channel.connection.is_open)
 
 
 class Detached(Direct):

@@ -18,7 +18,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 sys.path[:0] = [str(TESTS / "lib"), str(TESTS / "fault")]
 import demo_chaos
 from faultlib.interposer import Interposer, LoopThread, on_link
-from harness.chain import Chain, Endpoint, check_programs
+from harness.chain import Chain, DirectChain, Endpoint, check_programs
 from harness.rabbitmq import Broker
 from harness.workspace import Workspace, end_on_signals, wait_until
 
@@ -32,6 +32,16 @@ PICTURE = """
  └────────────────────────┘     └──────────────┘             └─────────────────────────┘
   guest 102              vsock: here the embedded one, Unix sockets instead of a hypervisor
 """
+DIRECT_PICTURE = """
+  guest 101                      hypervisor host
+ ┌────────────────────────┐     ┌──────────────┐  one AMQP
+ │ clients ── guest-proxy ├─────┤              │ connection
+ └────────────────────────┘     │  host-proxy  ╞═════════════ RabbitMQ
+ ┌────────────────────────┐     │              │
+ │ clients ── guest-proxy ├─────┤              │
+ └────────────────────────┘     └──────────────┘
+  guest 102              vsock: here the embedded one, Unix sockets instead of a hypervisor
+"""
 MESSAGES = 1000
 SESSIONS_PER_GUEST = 25
 MIB = 1 << 20
@@ -39,11 +49,11 @@ MIB = 1 << 20
 
 class Demo:
     """The whole installation in one temporary folder, and what is shown of it."""
+    picture = PICTURE
+    upstream = "amqp-proxy"  # where host-proxy's one connection leads
 
-    def __init__(self, workspace: Workspace, chaos: bool):
+    def __init__(self, workspace: Workspace):
         self.workspace = workspace
-        self.chaos = chaos
-        self.link: Interposer = None  # stands in the link, to cut it
         self.broker: Broker = None
         self.chain: Chain = None
 
@@ -62,15 +72,15 @@ class Demo:
         self.title("Starting, all on loopback ports that were free:")
         self.broker = Broker(self.workspace).start()
         self.line("RabbitMQ", f"127.0.0.1:{self.broker.node.port}, a private node")
-        self.chain = Chain(self.workspace, [Endpoint(self.broker.node.host, self.broker.node.port)])
-        if self.chaos:
-            self.link, upstream = on_link(LoopThread(), self.chain.link, random.Random())
-            self.chain.upstream = Endpoint(*upstream)
-        self.chain.start()
-        self.line("amqp-proxy", f"127.0.0.1:{self.chain.link.port}")
+        self.start_chain(Endpoint(self.broker.node.host, self.broker.node.port))
         self.line("host-proxy", "vsock port 5672 (embedded)")
         for cid, guest in self.chain.guests.items():
             self.line(f"guest {cid}", f"127.0.0.1:{guest.endpoint.port} and {guest.unix}")
+
+    def start_chain(self, node: Endpoint) -> None:
+        self.chain = Chain(self.workspace, [node])
+        self.chain.start()
+        self.line("amqp-proxy", f"127.0.0.1:{self.chain.link.port}")
 
     # --- stock clients
 
@@ -140,20 +150,27 @@ class Demo:
     def many_sessions(self) -> None:
         """Sessions of both guests, open at the same time, seen from the broker and from the kernel."""
         opened = [self.pika(guest) for _ in range(SESSIONS_PER_GUEST) for guest in self.chain.guests]
-        at_broker = wait_until(lambda: len(self.broker.node.connections()) == len(opened) and len(opened),
-                               what="the broker sees all sessions", step=0.5)
-        connections = self.link_connections()
-        assert len(connections) == 1, f"{len(connections)} connections lead to amqp-proxy: {connections}"
+        expected = self.clients_at_broker(len(opened))
+        wait_until(lambda: len(self.broker.node.connections()) == expected, what=f"the broker sees {expected}", step=0.5)
+        connections = self.upstream_connections()
+        assert len(connections) == 1, f"{len(connections)} connections lead to {self.upstream}: {connections}"
         assert f"pid={self.chain.host.pid}," in connections[0], f"not host-proxy's: {connections[0]}"
-        self.line("sessions", f"{len(opened)} open at once, {SESSIONS_PER_GUEST} in each guest; RabbitMQ sees {at_broker} clients")
-        self.line("TCP", f"1 connection leads to amqp-proxy. ss -tnp dst 127.0.0.1:{self.chain.link.port} says:")
+        self.line("sessions", f"{len(opened)} open at once, {SESSIONS_PER_GUEST} in each guest; "
+                              f"RabbitMQ sees {expected} client{'s' if expected > 1 else ''}")
+        self.line("TCP", f"1 connection leads to {self.upstream}. ss -tnp dst 127.0.0.1:{self.upstream_port()} says:")
         self.line("", re.sub(r"\s+", "  ", connections[0]))
         for connection in opened:
             connection.close()
 
-    def link_connections(self) -> list[str]:
-        """What ss says of established connections to amqp-proxy's port."""
-        said = subprocess.run(["ss", "-Htnp", "state", "established", "dst", f"127.0.0.1:{self.chain.link.port}"],
+    def clients_at_broker(self, sessions: int) -> int:
+        return sessions
+
+    def upstream_port(self) -> int:
+        return self.chain.link.port
+
+    def upstream_connections(self) -> list[str]:
+        """What ss says of established connections to where host-proxy's leads."""
+        said = subprocess.run(["ss", "-Htnp", "state", "established", "dst", f"127.0.0.1:{self.upstream_port()}"],
                               capture_output=True, text=True, check=True, timeout=20)
         return said.stdout.splitlines()
 
@@ -171,12 +188,9 @@ class Demo:
 
     def run(self) -> None:
         began = time.monotonic()
-        print(PICTURE)
+        print(self.picture)
         self.start()
-        if self.chaos:
-            demo_chaos.run(self, self.link)
-        else:
-            self.show()
+        self.show()
         print(f"\nAll of this was checked. It took {time.monotonic() - began:.0f} s.", flush=True)
 
     def show(self) -> None:
@@ -206,10 +220,41 @@ To end it and remove all it made:  kill {keeper}
 """, flush=True)
 
 
-def run(keep: bool, chaos: bool, finished=lambda: None) -> None:
+class DirectDemo(Demo):
+    """Direct mode: the clients share host-proxy's AMQP connection."""
+    picture = DIRECT_PICTURE
+    upstream = "RabbitMQ"
+
+    def start_chain(self, node: Endpoint) -> None:
+        self.chain = DirectChain(self.workspace, [node])
+        self.chain.start()
+
+    def clients_at_broker(self, sessions: int) -> int:
+        return 1
+
+    def upstream_port(self) -> int:
+        return self.broker.node.port
+
+
+class ChaosDemo(Demo):
+    """Messages flow while host-proxy is killed and the link cut."""
+
+    def start_chain(self, node: Endpoint) -> None:
+        self.chain = Chain(self.workspace, [node])
+        self.link: Interposer  # stands in the link, to cut it
+        self.link, upstream = on_link(LoopThread(), self.chain.link, random.Random())
+        self.chain.upstream = Endpoint(*upstream)
+        self.chain.start()
+        self.line("amqp-proxy", f"127.0.0.1:{self.chain.link.port}")
+
+    def show(self) -> None:
+        demo_chaos.run(self, self.link)
+
+
+def run(kind: type[Demo], keep: bool, finished=lambda: None) -> None:
     """Runs the demo; with `keep`, calls `finished` when it was shown, and stays until a signal comes."""
     with Workspace("amqp-vsock-demo-") as workspace:
-        demo = Demo(workspace, chaos)
+        demo = kind(workspace)
         try:
             demo.run()
         except Exception:
@@ -221,7 +266,7 @@ def run(keep: bool, chaos: bool, finished=lambda: None) -> None:
             signal.pause()
 
 
-def run_in_background(chaos: bool) -> int:
+def run_in_background(kind: type[Demo]) -> int:
     """Runs the demo in a child that outlives us; returns when it has been shown, with its exit code."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -230,7 +275,7 @@ def run_in_background(chaos: bool) -> int:
         os.setsid()
         end_on_signals()
         try:
-            run(True, chaos, finished=lambda: let_go(writer))
+            run(kind, True, finished=lambda: let_go(writer))
         except SystemExit:
             os._exit(0)
         except BaseException as error:
@@ -261,13 +306,16 @@ def let_go(writer: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--chaos", action="store_true")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--chaos", dest="kind", action="store_const", const=ChaosDemo)
+    kinds.add_argument("--direct", dest="kind", action="store_const", const=DirectDemo)
+    parser.set_defaults(kind=Demo)
     arguments = parser.parse_args()
     end_on_signals()
     try:
         if arguments.keep:
-            return run_in_background(arguments.chaos)
-        run(False, arguments.chaos)
+            return run_in_background(arguments.kind)
+        run(arguments.kind, False)
         return 0
     except KeyboardInterrupt:
         print("\ninterrupted; everything was ended", file=sys.stderr)

@@ -60,6 +60,15 @@ class Demo(unittest.TestCase):
             self.assertRegex(said, claim)
         self.assert_clean()
 
+    def test_direct(self):
+        demo = self.start("--direct")
+        said, _nothing = demo.communicate(timeout=SECONDS)
+        self.assertEqual(demo.returncode, 0, said)
+        for claim in ("1000 messages", "50 open at once.*RabbitMQ sees 1 client$", "1 connection leads to RabbitMQ",
+                      "All of this was checked"):
+            self.assertRegex(said, re.compile(claim, re.MULTILINE))
+        self.assert_clean()
+
     def test_interrupted(self):
         demo = self.start()
         wait_until(lambda: any("guest-proxy" in self.command(pid) for pid in self.left_running()), timeout=60)

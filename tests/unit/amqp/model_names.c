@@ -15,13 +15,21 @@ static struct model_name *find(const struct model_names *names, const char *text
     return NULL;
 }
 
+/* A name may be copied out of the model itself, so to the compiler the two may overlap. */
+static void copy_name(char copy[256], const char *name)
+{
+    const size_t len = strnlen(name, 255);
+    memmove(copy, name, len);
+    copy[len] = '\0';
+}
+
 bool model_names_add(struct model_broker *model, const char *text, int owner)
 {
     for (int i = 0; i < MODEL_NAMES; i++) {
         struct model_name *name = &model->names.list[i];
         if (name->text[0] != '\0')
             continue;
-        snprintf(name->text, sizeof(name->text), "%s", text);
+        copy_name(name->text, text);
         name->owner = owner;
         return true;
     }
@@ -138,7 +146,7 @@ static bool answer_declare(struct model_broker *model, uint16_t number, const am
                            const char *text)
 {
     amqp_queue_declare_ok_t ok = {.queue = amqp_cstring_bytes(text)};
-    snprintf(model->channels[number].last_queue, 256, "%s", text);
+    copy_name(model->channels[number].last_queue, text);
     if (!declare->nowait)
         model_answer(model, number, AMQP_QUEUE_DECLARE_OK_METHOD, &ok);
     return true;

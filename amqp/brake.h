@@ -8,7 +8,7 @@
  *
  *     0 ──────────── soft ─────────────────────── hard ─── ∞
  *       all flows      wide consumers are narrowed   the session is closed, its messages are requeued
- *                      (amqp/lane_consume.h)
+ *                      (amqp/intake.h)
  *
  * The first command in line does not count towards the hard limit, so a message of any size gets through.
  */

@@ -70,6 +70,26 @@ int amqp_command_add_body(struct amqp_command *command, const uint8_t *data, siz
     return 0;
 }
 
+int amqp_command_retag(struct amqp_command **command, struct amqp_span tag)
+{
+    struct amqp_command *old = *command;
+    const size_t behind = 4 + 1 + (size_t)old->payload[4]; /* the id, and the string */
+    const size_t rest = old->payload_len - behind;
+    struct amqp_command *new = malloc(sizeof(*new) + 4 + 1 + tag.len + rest);
+    assert(old->cut == 0 && behind <= old->payload_len && tag.len <= UINT8_MAX);
+    if (new == NULL)
+        return -1;
+    *new = *old;
+    memcpy(new->payload, old->payload, 4);
+    new->payload[4] = (uint8_t)tag.len;
+    memcpy(new->payload + 5, tag.data, tag.len);
+    memcpy(new->payload + 5 + tag.len, old->payload + behind, rest);
+    new->payload_len = (uint32_t)(4 + 1 + tag.len + rest);
+    free(old);
+    *command = new;
+    return 0;
+}
+
 size_t amqp_command_cost(const struct amqp_command *command)
 {
     return sizeof(*command) + command->payload_len + command->header_len + command->body_room;

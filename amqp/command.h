@@ -56,6 +56,12 @@ static inline struct amqp_span amqp_command_properties(const struct amqp_command
     return (struct amqp_span){.data = command->header + 12, .len = command->header_len - 12};
 }
 
+/*
+ * Puts another string in place of the one that the arguments begin with, as consumer tags do. Nothing of the
+ * command may have been written; it may move. 0 or -1: out of memory, nothing changed.
+ */
+int amqp_command_retag(struct amqp_command **command, struct amqp_span tag);
+
 /* Memory that it takes. */
 size_t amqp_command_cost(const struct amqp_command *command);
 

@@ -23,6 +23,11 @@ struct amqp_span {
     size_t len;
 };
 
+static inline bool amqp_span_is(struct amqp_span span, const char *text)
+{
+    return span.len == strlen(text) && memcmp(span.data, text, span.len) == 0;
+}
+
 static inline struct amqp_cursor amqp_cursor_over(const uint8_t *data, size_t len)
 {
     return (struct amqp_cursor){.p = data, .end = data + len};

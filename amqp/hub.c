@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <stdio.h>
 
+enum { PLAIN_QUEUES_MAX = 10000 };
+
 static const struct amqp_back_ops back_ops;
 static const struct amqp_assembler_rules broker_rules = {.sender = AMQP_BY_SERVER, .body_max = UINT64_MAX};
 
@@ -321,6 +323,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     hub->rules = (struct amqp_rules){
         .exchange_types = config->exchange_types, .is_reply_token = is_reply_token, .ctx = hub};
     amqp_tokens_init(&hub->tokens, config->reply_tokens_max);
+    amqp_tokens_init(&hub->plain_queues, PLAIN_QUEUES_MAX);
     hub->limits = amqp_limits_of(config);
     note_vhost(hub, config->back.vhost);
     amqp_errands_init(&hub->errands);
@@ -336,6 +339,7 @@ void amqp_hub_deinit(struct amqp_hub *hub)
     amqp_queues_clear(hub);
     amqp_slots_deinit(&hub->slots);
     amqp_tokens_clear(&hub->tokens);
+    amqp_tokens_clear(&hub->plain_queues);
     empty_amqp_pool(&hub->pool);
     amqp_back_deinit(&hub->back);
 }

@@ -70,6 +70,8 @@ struct amqp_hub {
     struct amqp_errands errands;
     struct amqp_queues queues;
     char vhost[256];
+    struct amqp_tokens
+        plain_queues;          /* declared through us, neither streams nor with a single active consumer */
     amqp_pool_t pool;          /* for one command at a time */
     struct amqp_limits limits; /* of what is held for clients */
     size_t held;               /* for clients, of all members */

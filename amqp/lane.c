@@ -25,6 +25,7 @@ struct amqp_lane *amqp_lane_create(struct amqp_member *member, uint16_t number)
     lane->member = member;
     lane->number = number;
     amqp_assembler_init(&lane->assembler);
+    amqp_intake_init(&lane->intake);
     STAILQ_INIT(&lane->held);
     return lane;
 }
@@ -44,9 +45,8 @@ static void forget(struct amqp_lane *lane)
     amqp_member_account_held(lane->member, cost_of(&lane->held), 0);
     amqp_command_queue_clear(&lane->held);
     amqp_queues_forget(lane);
-    amqp_tags_clear(&lane->tags);
+    amqp_intake_stop(lane);
     lane->is_committing = false;
-    lane->is_getting = false;
 }
 
 /* --- the slot --- */
@@ -65,6 +65,7 @@ void amqp_lane_destroy(struct amqp_lane *lane)
         leave_slot(lane, NULL);
     }
     forget(lane);
+    amqp_intake_deinit(lane);
     amqp_assembler_reset(&lane->assembler);
     free(lane);
 }
@@ -116,20 +117,22 @@ static void tell_end(struct amqp_lane *lane)
     tell(lane, amqp_command_make(AMQP_CHANNEL_CLOSE_METHOD, &close));
 }
 
+/* In LEAVING: there is nothing more to send. */
+static void let_go(struct amqp_lane *lane)
+{
+    forget(lane);
+    leave_slot(lane, NULL);
+}
+
 void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e)
 {
+    if (lane->state == AMQP_LANE_LEAVING && amqp_lane_speaks(lane))
+        let_go(lane);
     if (lane->state != AMQP_LANE_OPEN)
         return;
     forget(lane);
     lane->end = *e;
     lane->state = AMQP_LANE_ENDING;
-    leave_slot(lane, NULL);
-}
-
-/* In LEAVING: there is nothing more to send. */
-static void let_go(struct amqp_lane *lane)
-{
-    forget(lane);
     leave_slot(lane, NULL);
 }
 
@@ -147,41 +150,21 @@ int amqp_lane_leave(struct amqp_lane *lane)
 
 /* --- rules that depend on the channel's state --- */
 
-static struct amqp_span tag_of_cancel(const struct amqp_command *command)
+/* Whether it may pass, or must wait for something that the broker has yet to answer. -1 with `*e`: neither.
+ */
+static int is_ready(struct amqp_lane *lane, const struct amqp_command *command, struct amqp_exception *e)
 {
-    struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
-    return amqp_take_short_string(&c);
-}
-
-/* The broker may not see it before it has answered something else. */
-static bool must_wait(struct amqp_lane *lane, const struct amqp_command *command)
-{
-    switch (command->spec->id) {
-    case AMQP_CHANNEL_CLOSE_METHOD: return false;
-    case AMQP_BASIC_CANCEL_METHOD:
-        return lane->is_committing || amqp_tags_find(&lane->tags, tag_of_cancel(command)) == AMQP_TAG_ASKED;
-    case AMQP_BASIC_GET_METHOD:
-        return lane->is_committing || lane->is_getting || amqp_queues_must_wait(lane, command);
-    default: return lane->is_committing || amqp_queues_must_wait(lane, command);
-    }
-}
-
-static int pass_consume(struct amqp_lane *lane, const amqp_basic_consume_t *consume, struct amqp_exception *e)
-{
-    const struct amqp_span tag = amqp_span_of(consume->consumer_tag);
-    if (tag.len == 0) /* the broker makes one up */
+    if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD)
+        return 1;
+    if (lane->is_committing)
         return 0;
-    if (amqp_tags_find(&lane->tags, tag) != AMQP_TAG_UNKNOWN) {
-        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_NOT_ALLOWED, AMQP_BASIC_CONSUME_METHOD,
-                           "attempt to reuse consumer tag '%.*s'", (int)tag.len, (const char *)tag.data);
+    if (amqp_intake_prepare(lane, command, e) < 0)
         return -1;
-    }
-    return amqp_tags_set(&lane->tags, tag, AMQP_TAG_ASKED) < 0 ? no_memory(e) : 0;
+    return !amqp_intake_must_wait(lane, command) && !amqp_queues_must_wait(lane, command);
 }
 
 /* Judges by the state, and notes what changes it. 0 or -1 with `*e`. */
-static int pass_state(struct amqp_lane *lane, const struct amqp_command *command, const void *decoded,
-                      struct amqp_exception *e)
+static int pass_state(struct amqp_lane *lane, const struct amqp_command *command, struct amqp_exception *e)
 {
     const uint32_t method = command->spec->id;
     switch (method) {
@@ -191,10 +174,7 @@ static int pass_state(struct amqp_lane *lane, const struct amqp_command *command
     case AMQP_CHANNEL_CLOSE_OK_METHOD:
     case AMQP_BASIC_CANCEL_OK_METHOD:
         return refuse(e, AMQP_CODE_COMMAND_INVALID, method, "unimplemented method");
-    case AMQP_BASIC_CONSUME_METHOD: return pass_consume(lane, decoded, e);
-    case AMQP_BASIC_CANCEL_METHOD: amqp_tags_remove(&lane->tags, tag_of_cancel(command)); return 0;
     case AMQP_TX_COMMIT_METHOD: lane->is_committing = true; return 0;
-    case AMQP_BASIC_GET_METHOD: lane->is_getting = true; return 0;
     default: return 0;
     }
 }
@@ -217,11 +197,18 @@ static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, stru
         return no_memory(e);
     if (amqp_command_min_frame(command) > hub->back.frame_max)
         return refuse(e, AMQP_CODE_FRAME_ERROR, command->spec->id, "longer than the broker's frame_max");
-    if (!amqp_rules_check(&hub->rules, command, decoded, e) || pass_state(lane, command, decoded, e) < 0 ||
+    if (!amqp_rules_check(&hub->rules, command, decoded, e) || pass_state(lane, command, e) < 0 ||
         amqp_queues_pass(lane, command, decoded, e) < 0)
         return AMQP_LANE_REFUSED;
     tidy_header(command);
     return amqp_command_encode(command, decoded) < 0 ? no_memory(e) : 0;
+}
+
+static void close_for_client(struct amqp_lane *lane, struct amqp_command *close)
+{
+    forget(lane);
+    lane->state = AMQP_LANE_CLOSING;
+    leave_slot(lane, close);
 }
 
 /* What comes behind a command that is refused is not looked at any more. */
@@ -232,15 +219,14 @@ static int forward(struct amqp_lane *lane, struct amqp_command *command, struct 
         forget(lane);
         return AMQP_LANE_REFUSED;
     }
-    command->channel = lane->slot->number;
     if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD) {
-        forget(lane);
-        lane->state = AMQP_LANE_CLOSING;
-        leave_slot(lane, command);
-    } else {
-        amqp_hub_send(lane->member->hub, &lane->member->up, command);
+        close_for_client(lane, command);
+        return AMQP_LANE_GOES_ON;
     }
-    return AMQP_LANE_GOES_ON;
+    if (amqp_intake_send(lane, command, e) == 0)
+        return AMQP_LANE_GOES_ON;
+    forget(lane);
+    return AMQP_LANE_REFUSED;
 }
 
 /* Sends what need not wait any longer, in order. */
@@ -248,7 +234,12 @@ static int send_held(struct amqp_lane *lane, struct amqp_exception *e)
 {
     while (!STAILQ_EMPTY(&lane->held)) {
         struct amqp_command *command = STAILQ_FIRST(&lane->held);
-        if (must_wait(lane, command))
+        const int ready = is_ready(lane, command, e);
+        if (ready < 0) {
+            forget(lane);
+            return AMQP_LANE_REFUSED;
+        }
+        if (ready == 0 || STAILQ_FIRST(&lane->held) != command)
             break;
         STAILQ_REMOVE_HEAD(&lane->held, entry);
         amqp_member_account_held(lane->member, amqp_command_cost(command), 0);
@@ -272,7 +263,12 @@ int amqp_lane_resume(struct amqp_lane *lane, struct amqp_exception *e)
 
 static int take_open(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
-    if (STAILQ_EMPTY(&lane->held) && !must_wait(lane, command))
+    const int ready = STAILQ_EMPTY(&lane->held) ? is_ready(lane, command, e) : 0;
+    if (ready < 0 || lane->state != AMQP_LANE_OPEN) {
+        amqp_command_destroy(command);
+        return ready < 0 ? AMQP_LANE_REFUSED : AMQP_LANE_GOES_ON;
+    }
+    if (ready > 0)
         return forward(lane, command, e);
     STAILQ_INSERT_TAIL(&lane->held, command, entry);
     amqp_member_account_held(lane->member, 0, amqp_command_cost(command));
@@ -308,36 +304,19 @@ int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct 
 
 /* --- from the broker --- */
 
-static struct amqp_span first_short_string(const struct amqp_command *command)
+/* Whether the client is to see it; it may move. */
+static bool note(struct amqp_lane *lane, struct amqp_command **command)
 {
-    return tag_of_cancel(command); /* cancel and consume-ok begin alike */
-}
-
-/* Whether the client is to see it. */
-static bool note(struct amqp_lane *lane, const struct amqp_command *command)
-{
-    switch (command->spec->id) {
-    case AMQP_BASIC_CONSUME_OK_METHOD: /* without memory for it, a second use of the tag would go unnoticed */
-        if (amqp_tags_set(&lane->tags, first_short_string(command), AMQP_TAG_LIVE) < 0) {
-            amqp_exception_set(&lane->end, AMQP_SCOPE_CHANNEL, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
-            amqp_lane_refuse(lane, &lane->end);
-            return false;
-        }
-        return true;
-    case AMQP_BASIC_CANCEL_METHOD:
-        amqp_tags_remove(&lane->tags, first_short_string(command));
-        return (lane->member->front.can & AMQP_CAN_CANCEL_NOTIFY) != 0;
+    switch ((*command)->spec->id) {
     case AMQP_TX_COMMIT_OK_METHOD: lane->is_committing = false; return true;
-    case AMQP_BASIC_GET_OK_METHOD:
-    case AMQP_BASIC_GET_EMPTY_METHOD: lane->is_getting = false; return true;
     case AMQP_CHANNEL_FLOW_METHOD: return false; /* no client of ours could answer it */
-    default: return true;
+    default: return amqp_intake_hear(lane, command);
     }
 }
 
 int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
-    if (note(lane, command) && !command->is_quiet)
+    if (note(lane, &command) && !command->is_quiet)
         tell(lane, command);
     else
         amqp_command_destroy(command);
@@ -357,6 +336,7 @@ int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command)
         return amqp_lane_hear_close_ok(lane);
     }
     lane->slot = NULL;
+    amqp_intake_hear_close(lane, command);
     forget(lane);
     lane->state = AMQP_LANE_TOLD;
     tell(lane, command);

@@ -23,9 +23,9 @@
  */
 
 #include "amqp/assembler.h"
+#include "amqp/intake.h"
 #include "amqp/names.h"
 #include "amqp/slots.h"
-#include "amqp/tags.h"
 #include <uthash.h>
 
 enum amqp_lane_state {
@@ -47,7 +47,7 @@ struct amqp_lane {
     struct amqp_member *member;
     struct amqp_slot *slot; /* NULL in FRESH and TOLD */
     struct amqp_assembler assembler;
-    struct amqp_tags tags;
+    struct amqp_intake intake;
     struct amqp_command_queue held; /* must wait for an answer of the broker's, in order */
     struct amqp_wait wait;          /* for the queue that the first of them names */
     struct amqp_asking asking;      /* for the type of that queue */
@@ -57,7 +57,6 @@ struct amqp_lane {
         uint16_t limit;        /* of all together ("global"); 0: none */
     } qos;                     /* as the client has set it */
     bool is_committing;        /* tx.commit was sent, commit-ok is due */
-    bool is_getting;           /* basic.get was sent, its answer is due */
     struct amqp_exception end; /* ENDING, CROSSED: what the client will be told */
 };
 
@@ -67,6 +66,13 @@ enum {
     AMQP_LANE_GONE = 1,     /* the lane is finished: destroy it */
     AMQP_LANE_REFUSED = -1, /* *e is filled in */
 };
+
+/* Whether anything may still be sent on its slot. */
+static inline bool amqp_lane_speaks(const struct amqp_lane *lane)
+{
+    return (lane->state == AMQP_LANE_OPEN || lane->state == AMQP_LANE_LEAVING) && lane->slot != NULL &&
+           lane->slot->state == AMQP_SLOT_OPEN;
+}
 
 struct amqp_lane *amqp_lane_create(struct amqp_member *member, uint16_t number); /* NULL: no memory */
 

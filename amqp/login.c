@@ -4,11 +4,6 @@
 #include <amqp.h>
 #include <amqp_framing.h>
 
-static bool is_text(struct amqp_span span, const char *text)
-{
-    return span.len == strlen(text) && memcmp(span.data, text, span.len) == 0;
-}
-
 /* NUL and what follows it up to the next NUL or the end. */
 static bool take_element(struct amqp_cursor *c, struct amqp_span *element)
 {
@@ -39,9 +34,9 @@ bool amqp_login_read(struct amqp_span mechanism, struct amqp_span response, stru
                      struct amqp_exception *e)
 {
     bool good = false;
-    if (is_text(mechanism, "PLAIN")) {
+    if (amqp_span_is(mechanism, "PLAIN")) {
         good = read_plain(response, login);
-    } else if (is_text(mechanism, "AMQPLAIN")) {
+    } else if (amqp_span_is(mechanism, "AMQPLAIN")) {
         good = read_amqplain(response, login);
     } else {
         amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_COMMAND_INVALID,

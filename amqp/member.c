@@ -362,17 +362,62 @@ void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_
     member->ops->on_wake(member);
 }
 
+/* Deliveries of one lane, one after another, that the proxy acknowledges once they have left. */
+struct run {
+    struct amqp_lane *lane; /* NULL: none */
+    uint64_t first;
+    uint64_t last;
+};
+
+static void end_run(struct run *run)
+{
+    if (run->lane != NULL)
+        amqp_intake_written(run->lane, run->first, run->last);
+    run->lane = NULL;
+}
+
+static void note_written(struct amqp_member *member, const struct amqp_command *command, struct run *run)
+{
+    struct amqp_lane *lane = run->lane;
+    if (command->spec->id != AMQP_BASIC_DELIVER_METHOD)
+        return;
+    if (lane == NULL || lane->number != command->channel) {
+        end_run(run);
+        HASH_FIND(hh, member->lanes, &command->channel, sizeof(command->channel), lane);
+    }
+    if (lane == NULL || lane->intake.deliveries.count[AMQP_HELD_BY_PROXY] == 0)
+        return;
+    const uint64_t tag = amqp_delivery_tag(command);
+    if (amqp_deliveries_holder(&lane->intake.deliveries, tag) != AMQP_HELD_BY_PROXY)
+        return;
+    if (run->lane == NULL)
+        *run = (struct run){.lane = lane, .first = tag};
+    run->last = tag;
+}
+
 static size_t write_commands(struct amqp_member *member, uint8_t *buf, size_t size)
 {
+    struct run run = {.lane = NULL};
     size_t used = 0;
     while (!STAILQ_EMPTY(&member->down)) {
         struct amqp_command *command = STAILQ_FIRST(&member->down);
         used += amqp_command_write(command, member->front.frame_max, buf + used, size - used);
         if (!amqp_command_written(command))
             break;
+        note_written(member, command, &run);
         destroy_first(member);
     }
+    end_run(&run);
     return used;
+}
+
+/* The client has read all there is. */
+static void note_drained(struct amqp_member *member)
+{
+    struct amqp_lane *lane;
+    member->awaits_drain = false;
+    for (lane = member->lanes; lane != NULL; lane = lane->hh.next)
+        amqp_intake_drained(lane);
 }
 
 size_t amqp_member_write(struct amqp_member *member, uint8_t *buf, size_t size, uint64_t now)
@@ -381,6 +426,8 @@ size_t amqp_member_write(struct amqp_member *member, uint8_t *buf, size_t size, 
     assert(size >= AMQP_HUB_WRITE_MIN);
     if (listens(member) && member->front.out.len == 0)
         used += write_commands(member, buf + used, size - used);
+    if (member->awaits_drain && STAILQ_EMPTY(&member->down))
+        note_drained(member);
     if (listens(member) && member->state == AMQP_MEMBER_OVER && STAILQ_EMPTY(&member->down)) {
         tell_end(member, now);
         used += amqp_front_write(&member->front, buf + used, size - used);

@@ -50,6 +50,7 @@ struct amqp_member {
     struct amqp_flow up;            /* to the broker */
     struct amqp_command_queue down; /* to the client */
     struct amqp_load load;          /* what is held for the client */
+    bool awaits_drain;              /* a lane is to be looked at when the client has read all */
     size_t held_cost;               /* commands held back in lanes */
     size_t partial_cost;            /* incomplete commands in lanes */
     unsigned slots;                 /* that are not free yet */

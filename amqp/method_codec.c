@@ -33,6 +33,21 @@ int amqp_command_encode(struct amqp_command *command, void *decoded)
     return 0;
 }
 
+struct amqp_command *amqp_command_make_like(const struct amqp_command *like, void *decoded, size_t more)
+{
+    const size_t room = like->payload_len + more;
+    uint8_t *payload = malloc(room);
+    if (payload == NULL)
+        return NULL;
+    const amqp_bytes_t arguments = {.len = room - ID_SIZE, .bytes = payload + ID_SIZE};
+    const int length = amqp_encode_method(like->spec->id, decoded, arguments);
+    assert(length >= 0);
+    amqp_put_u32(payload, like->spec->id);
+    struct amqp_command *command = amqp_command_create(like->spec, payload, ID_SIZE + (size_t)length);
+    free(payload);
+    return command;
+}
+
 struct amqp_command *amqp_command_make(uint32_t method, void *decoded)
 {
     uint8_t payload[ID_SIZE + SCRATCH_SIZE];

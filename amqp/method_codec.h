@@ -19,6 +19,12 @@ void *amqp_command_decode(const struct amqp_command *command, amqp_pool_t *pool)
  */
 int amqp_command_encode(struct amqp_command *command, void *decoded);
 
+/*
+ * A new command with the arguments of `decoded`, which may refer to those of `like` and be up to `more` bytes
+ * longer. NULL: no memory.
+ */
+struct amqp_command *amqp_command_make_like(const struct amqp_command *like, void *decoded, size_t more);
+
 /* A command without content, encoded from a structure of rabbitmq-c's, at most 1024 bytes. NULL: no memory.
  */
 struct amqp_command *amqp_command_make(uint32_t method, void *decoded);

@@ -387,6 +387,52 @@ static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject
     return 0;
 }
 
+void amqp_queues_leave(struct amqp_lane *lane)
+{
+    leave(lane);
+    amqp_types_leave(lane);
+}
+
+/* Whether the type of the queue is known and harmless. */
+static bool has_type_for(struct amqp_lane *lane, const struct amqp_command *consume,
+                         const struct amqp_name *name)
+{
+    if (amqp_queues_must_wait(lane, consume))
+        return false;
+    return lane->asking.state == AMQP_ASKING_KNOWS && lane->asking.name == name &&
+           lane->asking.type != AMQP_TYPE_STREAM && lane->asking.type != AMQP_TYPE_UNKNOWN;
+}
+
+int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, bool is_typed)
+{
+    struct amqp_subject subject;
+    const bool is_found = find_subject(lane, consume, &subject);
+    const bool asks = is_typed && amqp_use_is_typed(subject.kind);
+    if (!is_found || subject.how != AMQP_SUBJECT_NAMED || lane->slot->uses.count >= AMQP_USES_MAX)
+        return -1;
+    subject.kind = asks ? AMQP_USE_TYPED : AMQP_USE_PLAIN;
+    struct amqp_name *name = name_for(lane->member->hub, &subject);
+    struct amqp_use *use = NULL;
+    if (name != NULL &&
+        (asks ? has_type_for(lane, consume, name) : judge(lane, name, subject.kind) == PASSES))
+        use = malloc(sizeof(*use));
+    if (use == NULL) {
+        amqp_name_unref(name);
+        return -1;
+    }
+    *use =
+        (struct amqp_use){.name = name, .method = consume->spec->id, .kind = subject.kind, .is_quiet = true};
+    begin_use(lane->slot, use);
+    if (asks)
+        amqp_types_hand_over(lane);
+    return 0;
+}
+
+bool amqp_queues_last(const struct amqp_slot *slot, struct amqp_subject *subject)
+{
+    return find_last(slot, subject) && subject->how == AMQP_SUBJECT_NAMED;
+}
+
 int amqp_queues_pass(struct amqp_lane *lane, const struct amqp_command *command, void *decoded,
                      struct amqp_exception *e)
 {

@@ -22,6 +22,7 @@
 #include "amqp/command.h"
 #include "amqp/exception.h"
 #include "amqp/names.h"
+#include "amqp/queue_subject.h"
 
 struct amqp_hub;
 struct amqp_member;
@@ -49,6 +50,20 @@ int amqp_queues_pass(struct amqp_lane *lane, const struct amqp_command *command,
 
 /* The lane waits no more, and forgets what it knew. */
 void amqp_queues_forget(struct amqp_lane *lane);
+
+/*
+ * The same for a consume of the proxy's own on the lane's slot; the answer will be quiet. 0, or -1: not now,
+ * or no memory. With no_ack (`is_typed`) a stream would end the connection, so it waits for the type in the
+ * place of the lane's next command, and the lane is resumed when it is worth another try; otherwise it does
+ * not wait.
+ */
+int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, bool is_typed);
+
+/* The lane waits for nothing of that kind. */
+void amqp_queues_leave(struct amqp_lane *lane);
+
+/* The queue that a command without a name would be about now; false: none that is known. */
+bool amqp_queues_last(const struct amqp_slot *slot, struct amqp_subject *subject);
 
 /* What the broker says on a member's slot. False: it is not for the client's eyes. */
 bool amqp_queues_hear(struct amqp_hub *hub, struct amqp_slot *slot, const struct amqp_command *command);

@@ -49,6 +49,14 @@ bool amqp_tokens_use(struct amqp_tokens *tokens, struct amqp_span text)
     return true;
 }
 
+void amqp_tokens_remove(struct amqp_tokens *tokens, struct amqp_span text)
+{
+    struct amqp_token *found = NULL;
+    HASH_FIND(hh, tokens->table, text.data, (unsigned)text.len, found);
+    if (found != NULL)
+        forget(tokens, found);
+}
+
 void amqp_tokens_add(struct amqp_tokens *tokens, struct amqp_span text)
 {
     struct amqp_token *token;

@@ -3,9 +3,10 @@
 #define AMQP_TOKENS_H
 
 /*
- * The direct reply-to tokens that the broker has handed to clients, in the reply_to of messages. Only those
- * may be published to: the broker ends the shared connection for one that it can't decode. The least recently
- * used is forgotten when there are too many; who answers it after that is refused as a forger.
+ * A set of names with a bound: the least recently used is forgotten when there are too many. It holds the
+ * direct reply-to tokens that the broker has handed to clients, in the reply_to of messages; only those may
+ * be published to, since the broker ends the shared connection for one that it can't decode. Who answers a
+ * forgotten one is refused as a forger.
  */
 
 #include "amqp/cursor.h"
@@ -22,6 +23,9 @@ void amqp_tokens_clear(struct amqp_tokens *tokens);
 
 /* Remembers one. Without memory for it nothing changes. */
 void amqp_tokens_add(struct amqp_tokens *tokens, struct amqp_span text);
+
+/* Forgets one, if it is remembered. */
+void amqp_tokens_remove(struct amqp_tokens *tokens, struct amqp_span text);
 
 /* Whether it is remembered; it counts as used then. */
 bool amqp_tokens_use(struct amqp_tokens *tokens, struct amqp_span text);

@@ -23,6 +23,19 @@ static inline uint32_t amqp_get_u32(const uint8_t *p)
     return be32toh(v);
 }
 
+static inline uint64_t amqp_get_u64(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return be64toh(v);
+}
+
+static inline void amqp_put_u64(uint8_t *p, uint64_t v)
+{
+    v = htobe64(v);
+    memcpy(p, &v, sizeof(v));
+}
+
 static inline void amqp_put_u16(uint8_t *p, uint16_t v)
 {
     v = htobe16(v);

@@ -4,10 +4,11 @@
  * Input: a program of steps, | step | argument | bytes … |
  *
  * Two clients share a connection to the model broker, which is as strict as RabbitMQ. Client 0 is hostile: it
- * says whatever the input has, frames or garbage. Client 1 works on one channel, on an exclusive queue. The
- * broker takes its time with commands and answers, runs channels in any order, closes channels and deletes
- * queues by itself. Whatever happens, nothing that RabbitMQ would close the connection for may come out, and
- * nothing that touches client 1's queue; client 1 must not notice, and in the end nothing may be left.
+ * says whatever the input has, frames or garbage, and reads or does not. Client 1 works on one channel, on an
+ * exclusive queue. The broker takes its time with commands and answers, runs channels in any order, closes
+ * channels and deletes queues by itself. Whatever happens, nothing that RabbitMQ would close the connection
+ * for may come out, and nothing that touches client 1's queue; client 1 must not notice, what is
+ * unacknowledged must be known exactly, and in the end nothing may be left.
  */
 
 #include "tests/unit/amqp/rig.h"
@@ -37,6 +38,18 @@ static void say_frame(uint8_t type, uint8_t channel, const uint8_t *payload, siz
     rig_say(&rig, HOSTILE, &f);
 }
 
+/* One message for itself, which the hub has consumed with an acknowledgement in its stead. */
+static void exchange(void)
+{
+    const unsigned before = rig.clients[BYSTANDER].events;
+    frames_publish(&f, BYSTANDERS_CHANNEL, "x", "hello", 5);
+    rig_say(&rig, BYSTANDER, &f);
+    rig_pump(&rig);
+    REQUIRE(rig.clients[BYSTANDER].events == before + 1);
+    REQUIRE(rig_last(&rig, BYSTANDER)->method == AMQP_BASIC_DELIVER_METHOD);
+    REQUIRE(rig_last(&rig, BYSTANDER)->body_size == 5);
+}
+
 static void work(void)
 {
     const unsigned before = rig.clients[BYSTANDER].events;
@@ -47,6 +60,72 @@ static void work(void)
     REQUIRE(rig.clients[BYSTANDER].events == before + 1);
     REQUIRE(rig_last(&rig, BYSTANDER)->method == AMQP_QUEUE_DECLARE_OK_METHOD);
     REQUIRE(model_names_owner(&rig.broker, "x", &owner) && owner == BYSTANDER);
+    exchange();
+}
+
+static void begin_work(void)
+{
+    say_open(BYSTANDERS_CHANNEL, BYSTANDER);
+    frames_declare(&f, BYSTANDERS_CHANNEL, "x", FRAMES_EXCLUSIVE);
+    frames_consume(&f, BYSTANDERS_CHANNEL, "x", "mine", true);
+    rig_say(&rig, BYSTANDER, &f);
+    rig_pump(&rig);
+    work();
+}
+
+/* When all that is under way has arrived, hub and broker agree on what is unacknowledged. */
+static void check_accounts(void)
+{
+    const struct rig_client *client = &rig.clients[HOSTILE];
+    const struct amqp_lane *lane = client->member.state == AMQP_MEMBER_JOINED ? client->member.lanes : NULL;
+    for (; lane != NULL; lane = lane->hh.next) {
+        const uint64_t *count = lane->intake.deliveries.count;
+        if (lane->state != AMQP_LANE_OPEN || lane->intake.mode == AMQP_INTAKE_TX)
+            continue;
+        const struct model_channel *channel = &rig.broker.channels[lane->slot->number];
+        REQUIRE(channel->state == MODEL_OPEN);
+        REQUIRE(count[AMQP_HELD_BY_CLIENT] + count[AMQP_HELD_BY_PROXY] == channel->deliveries.unacked_count);
+        REQUIRE(client->is_deaf || count[AMQP_HELD_BY_PROXY] == 0);
+    }
+}
+
+static void pump(void)
+{
+    rig_pump(&rig);
+    if (rig.broker_reads && !rig.broker.is_lazy)
+        check_accounts();
+}
+
+/* What is said about consumers and messages. */
+static void say_message_command(uint8_t argument, uint8_t second)
+{
+    static const char *const queues[] = {"q", "quorum", "auto", ""};
+    static const char *const tags[] = {"a", "b", "amq.again-1", ""};
+    const uint16_t channel = (uint16_t)(1 + argument % 2);
+    const char *queue = queues[second % 4];
+    const char *tag = tags[second / 4 % 4];
+    const bool bit = second & 128;
+    switch (argument / 2 % 16) {
+    case 0:
+    case 1: frames_consume(&f, channel, queue, tag, bit); break;
+    case 2: frames_cancel(&f, channel, tag); break;
+    case 3: frames_ack(&f, channel, second % 128, bit); break;
+    case 4: frames_ack(&f, channel, 0, true); break;
+    case 5: frames_nack(&f, channel, second % 128, bit); break;
+    case 6:
+        frames_plain(&f, channel, bit ? AMQP_BASIC_RECOVER_METHOD : AMQP_BASIC_RECOVER_ASYNC_METHOD);
+        break;
+    case 7: frames_qos(&f, channel, second % 8, bit); break;
+    case 8: frames_plain(&f, channel, AMQP_TX_SELECT_METHOD); break;
+    case 9: frames_plain(&f, channel, bit ? AMQP_TX_COMMIT_METHOD : AMQP_TX_ROLLBACK_METHOD); break;
+    case 10: frames_get(&f, channel, queue, bit); break;
+    case 11: frames_declare(&f, channel, queue, 0); break;
+    case 12: frames_close(&f, channel); break;
+    default:
+        for (int i = 0; i < second % 16; i++)
+            frames_publish(&f, channel, queue, "message", 7);
+    }
+    rig_say(&rig, HOSTILE, &f);
 }
 
 static void say_purge(uint16_t channel, const char *name)
@@ -105,14 +184,14 @@ static void close_some_channel(uint8_t which)
 static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t left)
 {
     const size_t len = argument < left ? argument : left;
-    switch (what % 14) {
+    switch (what % 18) {
     case 0: amqp_member_feed(&rig.clients[HOSTILE].member, data, len, rig.now); return len;
     case 1:
     case 2:
     case 3:
         if (len == 0)
             return 0;
-        say_frame((uint8_t)(what % 14), data[0], data + 1, len - 1);
+        say_frame((uint8_t)(what % 18), data[0], data + 1, len - 1);
         return len;
     case 4: say_open(argument % 8, HOSTILE); return 0;
     case 5: rig_pump_without_answers(&rig); return 0;
@@ -125,7 +204,17 @@ static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t l
         model_broker_run(&rig.broker, argument % MODEL_CHANNELS, 1 + argument / MODEL_CHANNELS);
         return 0;
     case 12: model_names_remove(&rig.broker, "xx"); return 0;
-    default: rig_pump(&rig); return 0;
+    case 13: pump(); return 0;
+    case 14: rig.clients[HOSTILE].is_deaf = argument & 1; return 0;
+    case 15:
+        model_delete_queue(&rig.broker, argument & 1 ? "q" : "auto");
+        rig.broker.deleted[0] = '\0';
+        return 0;
+    default:
+        if (left == 0)
+            return 0;
+        say_message_command(argument, data[0]);
+        return 1;
     }
 }
 
@@ -135,18 +224,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.len = 0;
     rig_config.memory_max = 1 << 16;
     rig_config.body_max = 1 << 12;
+    rig.hub.limits.prefetch = 2;
+    rig.hub.limits.prefetch_wide = 5;
+    rig.hub.limits.soft = 1 << 10;
+    rig.hub.limits.hard = 1 << 15;
     rig_join(&rig, HOSTILE, AMQP_CAN_CANCEL_NOTIFY);
     rig_join(&rig, BYSTANDER, AMQP_CAN_CANCEL_NOTIFY);
-    say_open(BYSTANDERS_CHANNEL, BYSTANDER);
-    rig_pump(&rig);
-    work();
+    begin_work();
     for (size_t at = 0; at + 2 <= size;) {
         const size_t used = step(data[at], data[at + 1], data + at + 2, size - at - 2);
         at += 2 + used;
         REQUIRE(rig.broker.killed.code == AMQP_CODE_NONE && !rig.is_down);
     }
     rig.broker_reads = true;
-    rig_pump(&rig);
+    rig.broker.is_lazy = false;
+    rig.clients[HOSTILE].is_deaf = false;
+    pump();
     work();
     rig_deinit(&rig);
     return 0;

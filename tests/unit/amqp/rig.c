@@ -154,21 +154,49 @@ void rig_deinit(struct rig *rig)
 
 /* --- clients --- */
 
+static struct rig_event *last_event(struct rig_client *client)
+{
+    return &client->event[(client->events - 1) % RIG_EVENTS];
+}
+
+static void note_close(struct rig_client *client, struct rig_event *event, const uint8_t *arguments)
+{
+    event->code = amqp_get_u16(arguments);
+    snprintf(client->text, sizeof(client->text), "%.*s", arguments[2], (const char *)arguments + 3);
+}
+
+static void note_method(struct rig_client *client, const struct amqp_frame *frame)
+{
+    const uint8_t *arguments = frame->payload + 4;
+    client->events++;
+    struct rig_event *event = last_event(client);
+    *event = (struct rig_event){.channel = frame->channel, .method = amqp_get_u32(frame->payload)};
+    switch (event->method) {
+    case AMQP_CHANNEL_CLOSE_METHOD:
+    case AMQP_CONNECTION_CLOSE_METHOD: note_close(client, event, arguments); break;
+    case AMQP_BASIC_DELIVER_METHOD:
+        event->tag = amqp_get_u64(arguments + 1 + arguments[0]); /* fall through */
+    case AMQP_BASIC_CONSUME_OK_METHOD:
+    case AMQP_BASIC_CANCEL_METHOD:
+    case AMQP_BASIC_CANCEL_OK_METHOD:
+        snprintf(event->consumer, sizeof(event->consumer), "%.*s", arguments[0], (const char *)arguments + 1);
+        break;
+    case AMQP_BASIC_GET_OK_METHOD: event->tag = amqp_get_u64(arguments); break;
+    default: break;
+    }
+}
+
 static void note_frame(struct rig_client *client, const struct amqp_frame *frame)
 {
-    if (frame->type == AMQP_FRAME_BODY)
-        client->body_bytes += frame->size;
+    if (frame->type == AMQP_FRAME_METHOD)
+        note_method(client, frame);
     if (frame->type == AMQP_FRAME_HEADER && client->events > 0)
-        client->event[(client->events - 1) % RIG_EVENTS].body_size = amqp_get_u32(frame->payload + 8);
-    if (frame->type != AMQP_FRAME_METHOD)
+        last_event(client)->body_size = amqp_get_u32(frame->payload + 8);
+    if (frame->type != AMQP_FRAME_BODY)
         return;
-    struct rig_event *event = &client->event[client->events++ % RIG_EVENTS];
-    *event = (struct rig_event){.channel = frame->channel, .method = amqp_get_u32(frame->payload)};
-    if (event->method == AMQP_CHANNEL_CLOSE_METHOD || event->method == AMQP_CONNECTION_CLOSE_METHOD) {
-        event->code = amqp_get_u16(frame->payload + 4);
-        snprintf(client->text, sizeof(client->text), "%.*s", frame->payload[6],
-                 (const char *)frame->payload + 7);
-    }
+    if (client->events > 0 && frame->size > 0)
+        last_event(client)->first = frame->payload[0];
+    client->body_bytes += frame->size;
 }
 
 static size_t pump_client(struct rig *rig, struct rig_client *client)
@@ -273,6 +301,15 @@ bool rig_got(const struct rig *rig, unsigned client, uint32_t method)
             return true;
     }
     return false;
+}
+
+unsigned rig_count(const struct rig *rig, unsigned client, uint32_t method)
+{
+    const struct rig_client *c = &rig->clients[client];
+    unsigned count = 0;
+    for (unsigned i = 0; i < c->events && i < RIG_EVENTS; i++)
+        count += c->event[i].method == method;
+    return count;
 }
 
 const struct rig_event *rig_last(const struct rig *rig, unsigned client)

@@ -15,8 +15,11 @@
 struct rig_event {
     uint16_t channel;
     uint32_t method;
-    uint16_t code;    /* of a Close */
-    size_t body_size; /* of content */
+    uint16_t code;     /* of a Close */
+    size_t body_size;  /* of content */
+    uint8_t first;     /* octet of the body */
+    uint64_t tag;      /* of a delivery, or an answer to basic.get */
+    char consumer[32]; /* of a delivery, consume-ok, cancel-ok, cancel: the beginning of its tag */
 };
 
 struct rig_client {
@@ -65,6 +68,9 @@ void rig_pump_without_answers(struct rig *rig);
 
 /* Whether the client got this method. */
 bool rig_got(const struct rig *rig, unsigned client, uint32_t method);
+
+/* How many of this method it got. */
+unsigned rig_count(const struct rig *rig, unsigned client, uint32_t method);
 
 /* The client's last event. */
 const struct rig_event *rig_last(const struct rig *rig, unsigned client);

@@ -414,6 +414,18 @@ static void test_an_offence_that_was_held_back(void **state)
     assert_offended(0, AMQP_CODE_NOT_ALLOWED);
 }
 
+static void test_nothing_follows_an_offence_that_was_held_back(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    open_channel(1);
+    frames_publish(&f, 1, "q", "never", 5);
+    say(0);
+    assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
+    assert_int_equal(rig.broker.published, 0);
+}
+
 static void test_a_broken_rule(void **state)
 {
     amqp_basic_qos_t qos = {.prefetch_size = 1};
@@ -790,6 +802,7 @@ int main(void)
         TEST(test_opening_before_close_ok),
         TEST(test_answers_that_nobody_asked_for),
         TEST(test_an_offence_that_was_held_back),
+        TEST(test_nothing_follows_an_offence_that_was_held_back),
         TEST(test_a_broken_rule),
         TEST(test_a_message_over_the_limit),
         TEST(test_answers_in_flight_arrive_before_the_end),

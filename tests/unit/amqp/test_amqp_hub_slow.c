@@ -96,7 +96,7 @@ static void test_more_than_one_may_have(void **state)
 static void test_one_message_of_any_size(void **state)
 {
     (void)state;
-    rig.hub.limits.hard = 100;
+    rig.hub.limits.hard = 5000;
     consume(0, "q");
     publish("q", sizeof(body));
     assert_int_equal(rig.clients[0].body_bytes, sizeof(body));

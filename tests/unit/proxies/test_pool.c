@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which connection a session belongs to, and above all whose word is believed: a login is good at once only
+ * while a connection made with the very same user and password stands. The connections are doubles whose
+ * state the tests set.
+ */
+#include "host-proxy/pool.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct pool pool;
+static struct node_set nodes;
+static struct guest_entry guests[2] = {{.name = "guest=101"}, {.name = "guest=102"}};
+static struct shared_waiter waiters[4];
+static struct credentials *alice, *alice_again, *alice_wrong, *bob;
+
+/* ── Doubles of shared.c ── */
+
+struct shared *shared_create(struct pool *of, const struct shared_key *key)
+{
+    struct shared *shared = calloc(1, sizeof(*shared));
+
+    shared->pool = of;
+    shared->key = *key;
+    shared->state = SHARED_DIALING;
+    TAILQ_INIT(&shared->waiters);
+    TAILQ_INSERT_TAIL(&of->shared, shared, entry);
+    return shared;
+}
+
+void shared_add_waiter(struct shared *shared, struct shared_waiter *waiter, enum shared_need need)
+{
+    waiter->shared = shared;
+    waiter->need = need;
+}
+
+void shared_remove_waiter(struct shared_waiter *waiter)
+{
+    waiter->shared = NULL;
+}
+
+void shared_choose(struct shared *shared, struct amqp_span vhost)
+{
+    memcpy(shared->key.vhost, vhost.data, vhost.len);
+    shared->key.vhost_len = (uint8_t)vhost.len;
+    shared->key.has_vhost = true;
+}
+
+void shared_keep(struct shared *shared)
+{
+    (void)shared;
+}
+
+void shared_check_use(struct shared *shared)
+{
+    (void)shared;
+}
+
+void shared_end(struct shared *shared, const char *reason)
+{
+    (void)reason;
+    TAILQ_REMOVE(&shared->pool->shared, shared, entry);
+    credentials_unref(shared->key.credentials);
+    free(shared);
+}
+
+void shared_abort(struct shared *shared)
+{
+    shared_end(shared, "");
+}
+
+/* ── The tests ── */
+
+static struct amqp_span span(const char *text)
+{
+    return (struct amqp_span){.data = (const uint8_t *)text, .len = strlen(text)};
+}
+
+static struct credentials *make(const char *user, const char *password)
+{
+    return credentials_create(&(struct amqp_login){.user = span(user), .password = span(password)});
+}
+
+static void on_empty(struct pool *of)
+{
+    (void)of;
+}
+
+static void begin(const struct pool_config *config)
+{
+    memset(waiters, 0, sizeof(waiters));
+    pool_init(&pool, NULL, config, &nodes, on_empty);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    alice = make("alice", "secret");
+    alice_again = make("alice", "secret");
+    alice_wrong = make("alice", "secreT");
+    bob = make("bob", "secret");
+    begin(&(struct pool_config){0});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    pool_end(&pool, "the test is over");
+    credentials_unref(alice);
+    credentials_unref(alice_again);
+    credentials_unref(alice_wrong);
+    credentials_unref(bob);
+    return 0;
+}
+
+static enum pool_answer login(unsigned n, struct credentials *credentials, unsigned guest)
+{
+    return pool_login(&pool, &waiters[n], credentials, &guests[guest]);
+}
+
+static enum pool_answer open_vhost(unsigned n, struct credentials *credentials, unsigned guest,
+                                   const char *vhost)
+{
+    struct amqp_hub *hub = NULL;
+    enum pool_answer answer = pool_open(&pool, &waiters[n], credentials, &guests[guest], span(vhost), &hub);
+
+    assert_true((answer == POOL_YES) == (hub != NULL));
+    return answer;
+}
+
+static unsigned count(void)
+{
+    struct shared *shared;
+    unsigned n = 0;
+
+    TAILQ_FOREACH (shared, &pool.shared, entry)
+        n++;
+    return n;
+}
+
+/* A first client's connection, as far as that state. */
+static struct shared *first_at(enum shared_state state, const char *vhost)
+{
+    struct shared *shared;
+
+    assert_int_equal(login(0, alice, 0), POOL_LATER);
+    shared = waiters[0].shared;
+    shared->state = SHARED_LOGGED_IN;
+    assert_int_equal(open_vhost(0, alice, 0, vhost), POOL_LATER);
+    shared->state = state;
+    return shared;
+}
+
+static void test_nobody_is_believed_before_the_broker_has_said_so(void **state)
+{
+    (void)state;
+    assert_int_equal(login(0, alice, 0), POOL_LATER);
+    for (int before = SHARED_WAITING; before < SHARED_LOGGED_IN; before++) {
+        waiters[0].shared->state = (enum shared_state)before;
+        assert_int_equal(login(1, alice_again, 1), POOL_LATER);
+        assert_int_equal(waiters[1].need, SHARED_NEEDS_LOGIN);
+        assert_ptr_equal(waiters[1].shared, waiters[0].shared); /* it is asked once for both */
+    }
+    assert_int_equal(count(), 1);
+}
+
+static void test_the_same_login_is_believed(void **state)
+{
+    struct shared *shared = first_at(SHARED_RUNNING, "/");
+
+    (void)state;
+    assert_int_equal(login(1, alice_again, 1), POOL_YES);
+    assert_int_equal(open_vhost(1, alice_again, 1, "/"), POOL_YES);
+    assert_null(waiters[1].shared);
+    assert_ptr_equal(TAILQ_FIRST(&pool.shared), shared);
+    assert_int_equal(count(), 1);
+}
+
+static void test_another_password_is_asked_about(void **state)
+{
+    struct shared *shared = first_at(SHARED_RUNNING, "/");
+
+    (void)state;
+    assert_int_equal(login(1, alice_wrong, 0), POOL_LATER);
+    assert_ptr_not_equal(waiters[1].shared, shared);
+    assert_int_equal(login(2, bob, 0), POOL_LATER);
+    assert_int_equal(count(), 3);
+}
+
+static void test_the_verified_connection_takes_the_first_vhost(void **state)
+{
+    struct shared *shared;
+
+    (void)state;
+    login(0, alice, 0);
+    shared = waiters[0].shared;
+    assert_false(shared->key.has_vhost);
+    shared->state = SHARED_LOGGED_IN;
+    assert_int_equal(login(1, alice_again, 1), POOL_YES);
+    assert_int_equal(open_vhost(1, alice_again, 1, "one"), POOL_LATER);
+    assert_ptr_equal(waiters[1].shared, shared);
+    assert_int_equal(waiters[1].need, SHARED_NEEDS_HUB);
+    assert_int_equal(open_vhost(0, alice, 0, "two"), POOL_LATER);
+    assert_ptr_not_equal(waiters[0].shared, shared);
+    assert_int_equal(waiters[0].shared->key.vhost_len, 3);
+    assert_int_equal(count(), 2);
+}
+
+static void test_vhosts_apart(void **state)
+{
+    (void)state;
+    first_at(SHARED_RUNNING, "one");
+    assert_int_equal(login(1, alice_again, 0), POOL_YES);
+    assert_int_equal(open_vhost(1, alice_again, 0, "on"), POOL_LATER);
+    assert_int_equal(login(2, alice_again, 0), POOL_YES);
+    assert_int_equal(open_vhost(2, alice_again, 0, ""), POOL_LATER);
+    assert_int_equal(count(), 3);
+}
+
+static void test_per_guest(void **state)
+{
+    (void)state;
+    begin(&(struct pool_config){.per_guest = true});
+    first_at(SHARED_RUNNING, "/");
+    assert_int_equal(login(1, alice_again, 0), POOL_YES);
+    assert_int_equal(login(2, alice_again, 1), POOL_LATER);
+    assert_int_equal(open_vhost(2, alice_again, 1, "/"), POOL_LATER);
+    assert_string_equal(waiters[2].shared->key.guest, "guest=102");
+}
+
+static void test_fixed(void **state)
+{
+    (void)state;
+    begin(&(struct pool_config){.fixed = bob, .vhost = "/"});
+    assert_int_equal(pool_start(&pool), 0);
+    assert_int_equal(login(0, alice_wrong, 0), POOL_YES);
+    assert_int_equal(open_vhost(0, bob, 0, "/"), POOL_LATER);
+    TAILQ_FIRST(&pool.shared)->state = SHARED_RUNNING;
+    assert_int_equal(open_vhost(1, bob, 1, "/"), POOL_YES);
+    assert_int_equal(count(), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_nobody_is_believed_before_the_broker_has_said_so, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_the_same_login_is_believed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_another_password_is_asked_about, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_verified_connection_takes_the_first_vhost, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_vhosts_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_per_guest, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_fixed, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -109,9 +109,11 @@ static const struct config_setting settings[] = {
                         "with the most is closed"),
     CONFIG_DURATION(struct host_config, heartbeat_ms, .name = "heartbeat", .initial = "60s", .min = 1000,
                     .max = 65535000, .help = "direct mode: AMQP heartbeats, with clients and the broker"),
-    CONFIG_DURATION(struct host_config, broker_timeout_ms, .name = "broker-timeout", .initial = "5s",
-                    .min = 100, .max = 600000,
-                    .help = "direct mode: how long one node may take to accept a connection"),
+    CONFIG_DURATION(
+        struct host_config, broker_timeout_ms, .name = "broker-timeout", .initial = "5s", .min = 100,
+        .max = 600000,
+        .help = "direct mode: how long one node may take to accept a connection, and to go on with its "
+                "handshake at each step"),
     CONFIG_DURATION(struct host_config, broker_wait_ms, .name = "broker-wait", .initial = "10s", .min = 100,
                     .max = 600000,
                     .help = "direct mode: how long a client that logs in waits for a node to be reachable"),

@@ -44,7 +44,7 @@ static struct amqp_hub_config hub_config(const struct direct *direct, const stru
     return (struct amqp_hub_config){
         .back = {.frame_max = FRAME_MAX,
                  .heartbeat_s = heartbeat_s(config),
-                 .handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms,
+                 .handshake_timeout_ms = (uint32_t)config->broker_timeout_ms,
                  .close_timeout_ms = CLOSE_TIMEOUT_MS},
         .exchange_types = direct->exchange_types,
         .reply_tokens_max = REPLY_TOKENS_MAX,

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.amqp_raw import RawClient, method
 from harness.case import IntegrationTest, main
 from harness.chain import DirectChain, Endpoint
-from harness.net import Forwarder
+from harness.net import Forwarder, Server
 from harness.ports import free_port
 from harness.workspace import wait_until
 
@@ -35,8 +35,11 @@ class Direct(IntegrationTest):
         cls.forwarders = [cls.forwarder(broker) for _ in range(cls.nodes)]
         for forwarder in cls.forwarders:
             cls.addClassCleanup(forwarder.close)
-        chain = DirectChain(cls.workspace, [forwarder.endpoint for forwarder in cls.forwarders], cls.guests,
-                            host_args=cls.host_args)
+        return cls.new_direct([forwarder.endpoint for forwarder in cls.forwarders])
+
+    @classmethod
+    def new_direct(cls, nodes) -> DirectChain:
+        chain = DirectChain(cls.workspace, nodes, cls.guests, host_args=cls.host_args)
         if cls.login:
             chain.login, chain.path = cls.login, f"/{cls.vhost}"
         chain.scheme = cls.scheme
@@ -349,6 +352,30 @@ class Nodes(Direct):
             began = time.monotonic()
             client.finish_open(self.vhost)
             self.assertLess(time.monotonic() - began, PATIENCE_S)
+
+
+class Silent(Server):
+    """A node that accepts connections and says nothing, as a suspended machine does."""
+
+    def serve(self, sock) -> None:
+        while sock.recv(1024):
+            pass
+
+
+class SilentNode(Direct):
+    host_args = ("--broker-timeout", "1s")
+
+    @classmethod
+    def make_chain(cls):
+        cls.silent = Silent()
+        cls.addClassCleanup(cls.silent.close)
+        forwarder = Forwarder(Endpoint(cls.node.host, cls.node.port))
+        cls.addClassCleanup(forwarder.close)
+        return cls.new_direct([cls.silent.endpoint, forwarder.endpoint])
+
+    def test_the_next_one_serves(self):
+        self.serves()
+        self.assertEqual(self.silent.accepted, 1)
 
 
 if __name__ == "__main__":

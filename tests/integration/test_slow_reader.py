@@ -23,8 +23,9 @@ FLOOD = 256 * MIB
 # What a daemon may hold of one session, both directions, its bookkeeping and the allocator's slack included.
 # The sum of the default windows is under 3 MiB; the flood is a hundred times as much.
 BOUND = 12 * MIB
-# In direct mode host-proxy holds what the broker has sent already: session-delivery-memory.
-DIRECT_BOUND = BOUND + 64 * MIB
+# In direct mode host-proxy holds what the broker has sent before it is told to send less: an eighth of
+# session-delivery-memory, and what was on its way.
+DIRECT_BOUND = 40 * MIB
 PATIENCE = 2.0  # seconds, for a round trip of the bystander's on a busy two-core machine, under sanitizers
 
 

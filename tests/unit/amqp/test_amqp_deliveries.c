@@ -56,7 +56,7 @@ static void assert_same(const struct amqp_deliveries *d, const struct model *m)
 {
     uint64_t count[AMQP_HOLDERS] = {0};
     for (uint64_t tag = 1; tag <= m->newest; tag++) {
-        if (m->holder[tag] < AMQP_HOLDERS)
+        if ((unsigned)m->holder[tag] < AMQP_HOLDERS)
             count[m->holder[tag]]++;
     }
     assert_memory_equal(count, d->count, sizeof(count));
@@ -64,7 +64,8 @@ static void assert_same(const struct amqp_deliveries *d, const struct model *m)
     for (int i = 0; i < 8; i++) {
         const uint64_t at = i == 0 ? 0 : roll(TAGS);
         assert_int_equal(amqp_deliveries_holder(d, at), m->holder[at]);
-        for (enum amqp_holder holder = 0; holder < AMQP_HOLDERS; holder++) {
+        for (unsigned n = 0; n < AMQP_HOLDERS; n++) {
+            const enum amqp_holder holder = (enum amqp_holder)n;
             assert_int_equal(amqp_deliveries_next(d, holder, at), model_next(m, holder, at));
             assert_int_equal(amqp_deliveries_last(d, holder, at), model_last(m, holder, at));
             assert_int_equal(amqp_deliveries_count(d, holder, at), model_count(m, holder, at));

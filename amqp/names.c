@@ -95,6 +95,21 @@ bool amqp_name_is_reserved(struct amqp_span text)
     return text.len >= 4 && memcmp(text.data, "amq.", 4) == 0;
 }
 
+void amqp_name_alter_begins(struct amqp_name *name, enum amqp_use_kind kind, struct amqp_slot *slot)
+{
+    if (!amqp_use_alters(kind))
+        return;
+    name->alterer = name->alters == 0 || name->alterer == slot ? slot : NULL;
+    name->alters++;
+    name->deletes += amqp_use_deletes(kind);
+}
+
+void amqp_name_alter_ended(struct amqp_name *name, enum amqp_use_kind kind)
+{
+    name->alters -= amqp_use_alters(kind);
+    name->deletes -= amqp_use_deletes(kind);
+}
+
 /* --- owners --- */
 
 void amqp_owner_init(struct amqp_owner *owner, struct amqp_member *member)

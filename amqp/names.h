@@ -51,16 +51,15 @@ static inline bool amqp_use_is_typed(enum amqp_use_kind kind)
     return kind == AMQP_USE_TYPED || kind == AMQP_USE_DELETE_IF;
 }
 
-/* Whether there may be another queue of that name afterwards. */
-static inline bool amqp_use_makes(enum amqp_use_kind kind)
+/* Whether the queue may come or go. */
+static inline bool amqp_use_alters(enum amqp_use_kind kind)
 {
-    return kind == AMQP_USE_DECLARE || kind == AMQP_USE_CLAIM;
+    return kind != AMQP_USE_PLAIN && kind != AMQP_USE_TYPED;
 }
 
-/* Whether an exclusive queue comes or goes. */
-static inline bool amqp_use_changes(enum amqp_use_kind kind)
+static inline bool amqp_use_deletes(enum amqp_use_kind kind)
 {
-    return kind == AMQP_USE_CLAIM || kind == AMQP_USE_DELETE || kind == AMQP_USE_DELETE_IF;
+    return kind == AMQP_USE_DELETE || kind == AMQP_USE_DELETE_IF;
 }
 
 enum amqp_queue_type {
@@ -109,6 +108,7 @@ struct amqp_asking {
     } state;
     struct amqp_name *name; /* NULL in NOTHING */
     struct amqp_lane *lane;
+    enum amqp_use_kind kind;
     unsigned since; /* probes of the name that had begun before */
     enum amqp_queue_type type;
 };
@@ -117,16 +117,16 @@ struct amqp_name {
     LIST_ENTRY(amqp_name) bucket;   /* while is_listed */
     TAILQ_ENTRY(amqp_name) changed; /* while is_changed */
     TAILQ_ENTRY(amqp_name) owned;   /* in the owner's list */
-    unsigned refs; /* uses, waits, `last` of slots, the owner, the errand, the list of changes */
+    unsigned refs;                  /* whatever points to it */
     enum amqp_name_state state;
-    struct amqp_owner *owner;  /* NULL in FREE */
-    unsigned uses;             /* commands under way */
-    struct amqp_slot *user;    /* the one slot that they are all on; NULL: several, or none */
-    unsigned claims;           /* of the uses, those that claim */
-    unsigned makes;            /* of the uses, those that may make a queue */
-    unsigned pins;             /* commands that need the type: no queue may be made now */
-    unsigned changes;          /* of the uses, those that claim or delete */
-    struct amqp_slot *changer; /* the one slot that these are on, unless FREE */
+    struct amqp_owner *owner; /* NULL in FREE */
+    unsigned uses;            /* commands under way */
+    struct amqp_slot *user;   /* the one slot that they are all on; NULL: several, or none */
+    unsigned claims;          /* of the uses, those that claim */
+    unsigned pins;    /* commands that need the type, from asking for it: nothing else may alter now */
+    unsigned alters;  /* uses that alter, those that need the type from asking for it */
+    unsigned deletes; /* of these, those that delete */
+    struct amqp_slot *alterer; /* the one slot that these are on; NULL: several, or none */
     TAILQ_HEAD(, amqp_wait) waits;
     struct amqp_errand errand; /* under way in CHECKING and DELETING */
     enum { AMQP_NAME_IDLE, AMQP_NAME_CHECKING, AMQP_NAME_DELETING } errand_state;
@@ -177,6 +177,10 @@ static inline struct amqp_span amqp_name_text(const struct amqp_name *name)
 
 /* Whether clients can't make up such a name: "amq.". */
 bool amqp_name_is_reserved(struct amqp_span text);
+
+/* A use that alters begins on a slot, or has ended. Others are ignored. */
+void amqp_name_alter_begins(struct amqp_name *name, enum amqp_use_kind kind, struct amqp_slot *slot);
+void amqp_name_alter_ended(struct amqp_name *name, enum amqp_use_kind kind);
 
 void amqp_owner_init(struct amqp_owner *owner, struct amqp_member *member);
 

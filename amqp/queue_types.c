@@ -120,13 +120,15 @@ static void begin_probe(struct amqp_hub *hub, struct amqp_name *name)
     amqp_errand_submit(hub, &name->probe);
 }
 
-void amqp_types_ask(struct amqp_lane *lane, struct amqp_name *name)
+void amqp_types_ask(struct amqp_lane *lane, struct amqp_name *name, enum amqp_use_kind kind)
 {
     assert(lane->asking.state == AMQP_ASKING_NOTHING);
     lane->asking = (struct amqp_asking){
         .state = AMQP_ASKING_ASKED, .name = amqp_name_ref(name), .lane = lane, .since = name->probes};
     TAILQ_INSERT_TAIL(&name->asking, &lane->asking, entry);
+    lane->asking.kind = kind;
     name->pins++;
+    amqp_name_alter_begins(name, kind, lane->slot);
     begin_probe(lane->member->hub, name);
 }
 
@@ -143,9 +145,15 @@ bool amqp_types_resume_one(struct amqp_name *name)
     return true;
 }
 
-void amqp_types_unpin(struct amqp_hub *hub, struct amqp_name *name)
+void amqp_types_pin(struct amqp_name *name)
+{
+    name->pins++;
+}
+
+void amqp_types_unpin(struct amqp_hub *hub, struct amqp_name *name, enum amqp_use_kind kind)
 {
     name->pins--;
+    amqp_name_alter_ended(name, kind);
     amqp_queues_changed(hub, name);
 }
 
@@ -159,8 +167,8 @@ void amqp_types_leave(struct amqp_lane *lane)
         TAILQ_REMOVE(&name->asking, asking, entry);
     else if (asking->state == AMQP_ASKING_TOLD)
         TAILQ_REMOVE(&name->told, asking, entry);
+    amqp_types_unpin(lane->member->hub, name, asking->kind);
     *asking = (struct amqp_asking){.state = AMQP_ASKING_NOTHING};
-    amqp_types_unpin(lane->member->hub, name);
     amqp_name_unref(name);
 }
 

@@ -53,17 +53,24 @@ static bool owns(const struct amqp_member *member, const struct amqp_name *name)
     return name->owner != NULL && name->owner->member == member;
 }
 
-/* While somebody needs the type, or is told about it, no queue of that name may be made. */
-static bool keeps_type(const struct amqp_name *name, enum amqp_use_kind kind)
+/*
+ * While somebody needs the type the queue may not come or go, nor be asked about while it does. RabbitMQ
+ * crashes now and then when a quorum queue is deleted and declared at once: so nothing is under way on other
+ * channels while it is deleted.
+ */
+static bool can_alter(const struct amqp_lane *lane, const struct amqp_name *name, enum amqp_use_kind kind)
 {
-    return !(amqp_use_makes(kind) && name->pins > 0) && !(amqp_use_is_typed(kind) && name->makes > 0);
+    const unsigned others = amqp_use_deletes(kind) ? name->alters : name->deletes;
+    return name->pins == 0 && (others == 0 || name->alterer == lane->slot);
 }
 
 static bool is_in_turn(const struct amqp_lane *lane, const struct amqp_name *name, enum amqp_use_kind kind)
 {
-    if (owns(lane->member, name))
-        return !amqp_use_changes(kind) || name->changes == 0 || name->changer == lane->slot;
-    return kind != AMQP_USE_CLAIM || name->uses == 0 || name->user == lane->slot;
+    if (amqp_use_alters(kind) && !can_alter(lane, name, kind))
+        return false;
+    if (amqp_use_is_typed(kind) && name->alters > 0)
+        return false;
+    return kind != AMQP_USE_CLAIM || owns(lane->member, name) || name->uses == 0 || name->user == lane->slot;
 }
 
 static enum verdict judge(const struct amqp_lane *lane, const struct amqp_name *name, enum amqp_use_kind kind)
@@ -75,7 +82,7 @@ static enum verdict judge(const struct amqp_lane *lane, const struct amqp_name *
                                                                                                  : WAITS;
     if (!is_mine && first != NULL && first != &lane->wait)
         return WAITS;
-    return is_in_turn(lane, name, kind) && keeps_type(name, kind) ? PASSES : WAITS;
+    return is_in_turn(lane, name, kind) ? PASSES : WAITS;
 }
 
 /* Somebody waits for a queue that another one owns. */
@@ -138,20 +145,28 @@ static bool must_wait_for(struct amqp_lane *lane, struct amqp_name *name, enum a
         if (!amqp_use_is_typed(kind))
             return false;
         leave(lane);
-        amqp_types_ask(lane, name);
+        amqp_types_leave(lane); /* what it asked about was another queue */
+        amqp_types_ask(lane, name, kind);
         return true;
     }
+}
+
+static bool asks_about(const struct amqp_lane *lane, const struct amqp_subject *subject)
+{
+    const struct amqp_name *name = lane->asking.name;
+    return name != NULL && subject->how == AMQP_SUBJECT_NAMED && name->len == subject->len &&
+           memcmp(name->text, subject->text, subject->len) == 0;
 }
 
 bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *command)
 {
     struct amqp_names *names = &lane->member->hub->queues.names;
     struct amqp_subject subject;
-    if (lane->asking.state != AMQP_ASKING_NOTHING)
-        return lane->asking.state != AMQP_ASKING_KNOWS;
     const bool is_found = find_subject(lane, command, &subject);
     if (subject.how == AMQP_SUBJECT_NONE)
         return false;
+    if (asks_about(lane, &subject))
+        return lane->asking.state != AMQP_ASKING_KNOWS;
     if (!is_found || lane->slot->uses.count >= AMQP_USES_MAX)
         return true; /* until the broker has answered something else on the channel */
     if (subject.how != AMQP_SUBJECT_NAMED)
@@ -216,11 +231,8 @@ static void begin_use(struct amqp_slot *slot, struct amqp_use *use)
     slot->uses.count++;
     name->user = name->uses == 0 || name->user == slot ? slot : NULL;
     name->uses++;
-    name->makes += amqp_use_makes(use->kind);
-    if (!amqp_use_changes(use->kind))
-        return;
-    name->changes++;
-    name->changer = slot;
+    if (!amqp_use_is_typed(use->kind)) /* else it has begun with asking for the type */
+        amqp_name_alter_begins(name, use->kind, slot);
     if (use->kind != AMQP_USE_CLAIM)
         return;
     name->claims++;
@@ -235,14 +247,14 @@ static void end_use(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_us
     STAILQ_REMOVE(&slot->uses.queue, use, amqp_use, entry);
     slot->uses.count--;
     name->uses--;
-    name->makes -= amqp_use_makes(use->kind);
-    name->changes -= amqp_use_changes(use->kind);
     name->claims -= use->kind == AMQP_USE_CLAIM;
     name->claims_done += use->kind == AMQP_USE_CLAIM;
     if (name->state == AMQP_NAME_CLAIMED && name->claims == 0)
         amqp_name_free(name);
     if (amqp_use_is_typed(use->kind))
-        amqp_types_unpin(hub, name);
+        amqp_types_unpin(hub, name, use->kind);
+    else
+        amqp_name_alter_ended(name, use->kind);
     amqp_queues_changed(hub, name);
     amqp_name_unref(name);
     free(use);
@@ -355,7 +367,7 @@ static struct amqp_name *name_for(struct amqp_hub *hub, const struct amqp_subjec
 static int admit(struct amqp_lane *lane, struct amqp_name *name, const struct amqp_subject *subject,
                  uint32_t method, const void *decoded, struct amqp_exception *e)
 {
-    if (lane->asking.state == AMQP_ASKING_KNOWS)
+    if (lane->asking.state == AMQP_ASKING_KNOWS && lane->asking.name == name)
         return amqp_types_judge(lane, name, method, decoded, e);
     const enum verdict verdict = judge(lane, name, subject->kind);
     leave(lane);
@@ -410,7 +422,6 @@ int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, 
     const bool asks = is_typed && amqp_use_is_typed(subject.kind);
     if (!is_found || subject.how != AMQP_SUBJECT_NAMED || lane->slot->uses.count >= AMQP_USES_MAX)
         return -1;
-    subject.kind = asks ? AMQP_USE_TYPED : AMQP_USE_PLAIN;
     struct amqp_name *name = name_for(lane->member->hub, &subject);
     struct amqp_use *use = NULL;
     if (name != NULL &&
@@ -425,6 +436,8 @@ int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, 
     begin_use(lane->slot, use);
     if (asks)
         amqp_types_hand_over(lane);
+    else if (amqp_use_is_typed(use->kind))
+        amqp_types_pin(name);
     return 0;
 }
 

@@ -9,7 +9,7 @@
  *
  *   - While an exclusive declare of it is under way, or a member owns it, only that member's commands that
  *     name it are under way. An exclusive declare waits until all others are answered.
- *   - Of declares and deletes of an owner's, only those of one of its channels are under way.
+ *   - While it is being deleted, no other channel's declares and deletes of it are under way.
  *
  * So every command that names a queue is noted until it is answered, and has an answer: nowait is turned off
  * towards the broker, and the answer kept from the client. Who meets an owned name waits for a check whether

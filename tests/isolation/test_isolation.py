@@ -20,12 +20,12 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "lib")]
 from harness.case import IntegrationTest, main
 from harness.chain import Endpoint, NoChain, mode
 from harness.paths import build_dir
-from isolib import arguments, channels, framing, shared, soft
+from isolib import arguments, channels, exclusive, framing, queue_types, shared, soft
 from isolib.deviations import DEVIATIONS
 from isolib.program import Program
 from isolib.side import Side
 
-GROUPS = (framing, channels, arguments, soft, shared)
+GROUPS = (framing, channels, arguments, queue_types, soft, exclusive, shared)
 
 
 class Isolation(IntegrationTest):

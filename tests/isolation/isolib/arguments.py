@@ -43,7 +43,8 @@ def same_tag_twice(o) -> None:
 
 def same_tag_at_once(o) -> None:
     o.do(Queue.Declare(queue="same-tag"))
-    o.say(Basic.Consume(queue="same-tag", consumer_tag="t"), Basic.Consume(queue="same-tag", consumer_tag="t"))
+    again = Basic.Consume(queue="same-tag", consumer_tag="t", nowait=True)
+    o.say(again, again)
 
 
 def same_tag_on_two_channels(o) -> None:

@@ -25,6 +25,9 @@ AN_ERROR = close("540 60.10 NOT_IMPLEMENTED - prefetch_size!=0 (1)")  # isolib/c
 CRASH = close("541 0.0 INTERNAL_ERROR")
 BEFORE_THE_BROKER = "refused before the broker sees it, with less detail"
 FORGED = "RabbitMQ may crash over reply-to addresses that it has not issued: none of them passes"
+LOCKED = ("RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'bystanders-own' in vhost '*'. It could "
+          "be originally declared on another connection or the exclusive property value does not match that of the "
+          "original declaration.")
 
 
 def bad_argument(queue: str) -> Deviation:
@@ -55,4 +58,14 @@ DEVIATIONS = {
     "a negative stream offset": Deviation((CRASH,), "not documented; refused as other strange offsets are"),
     "a queue with the beginning of a reply-to address": Deviation((CRASH,), FORGED),
     "a message to the beginning of a reply-to address": Deviation((CRASH,), FORGED),
+    "another's queue bound to no exchange": Deviation(
+        (f"1 Channel.Close 405 50.20 {LOCKED}",), "which exchanges there are the proxies don't know"),
+    "another's queue unbound where it was not bound": Deviation(
+        (f"1 Channel.Close 405 50.50 {LOCKED}",), "which bindings there are the proxies don't know"),
+    "a classic queue's message nacked beside a stream": Deviation(
+        (close("540 60.120 NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream queues queue "
+               "'a-stream' in vhost '*'"),),
+        "from which queue a delivery came is not kept"),
+    "a decimal header to a classic queue": Deviation(
+        (CRASH,), "a message with a decimal may come to a stream by any exchange, and RabbitMQ crashes over it there"),
 }

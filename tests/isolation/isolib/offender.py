@@ -102,7 +102,7 @@ class Offender:
             self._say_if_open(spec.Connection.CloseOk(), channel=0)
             self.client.expect_end()
             return False
-        if isinstance(heard.method, spec.Channel.Close) and not is_fine:
+        if isinstance(heard.method, spec.Channel.Close):
             self._say_if_open(spec.Channel.CloseOk(), channel=heard.channel)
             self.client.close()
             return False

@@ -34,6 +34,13 @@ static int unexpected(const struct amqp_assembler *a, struct amqp_exception *e, 
     return AMQP_ASSEMBLER_REFUSED;
 }
 
+static int wrong_class(const struct amqp_assembler *a, struct amqp_exception *e, unsigned class)
+{
+    char text[80];
+    snprintf(text, sizeof(text), "expected content header for class 60, got one for class %u instead", class);
+    return unexpected(a, e, text);
+}
+
 /* Frames that are no frames to RabbitMQ: too short for what their type says. */
 static int unknown_frame(const struct amqp_frame *frame, struct amqp_exception *e)
 {
@@ -95,10 +102,8 @@ static int take_header(struct amqp_assembler *a, const struct amqp_assembler_rul
                        struct amqp_exception *e)
 {
     const uint16_t class = amqp_get_u16(frame->payload);
-    char text[80];
-    snprintf(text, sizeof(text), "expected content header for class 60, got one for class %u instead", class);
     if (class != amqp_method_class(a->partial->spec->id))
-        return unexpected(a, e, text);
+        return wrong_class(a, e, class);
     if (amqp_get_u16(frame->payload + 2) != 0) /* the weight */
         return unexpected(a, e, no_header);
     if (rules->checks_properties && check_properties(frame, e) < 0)

@@ -34,7 +34,9 @@ struct amqp_tap {
     bool tells_end; /* ENDING: the client waits for the cancel-ok */
     struct amqp_consumer *consumer;
     struct amqp_terms terms;
-    uint64_t first; /* tag of its first delivery; 0: none yet */
+    uint64_t first;    /* of a wide one: tag of its first delivery; 0: none yet */
+    uint64_t messages; /* likewise, all of its deliveries */
+    uint64_t bytes;    /* likewise, the memory that they took */
     uint8_t alias_len;
     uint8_t alias[AMQP_TAG_MAX];
 };

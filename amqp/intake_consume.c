@@ -1,134 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "amqp/intake.h"
+#include "amqp/intake_terms.h"
 #include "amqp/member.h"
 #include "amqp/method_codec.h"
 #include "amqp/queues.h"
 #include "amqp/wire.h"
 #include <amqp_framing.h>
 
-static const char reply_queue[] = "amq.rabbitmq.reply-to";
-
 static struct amqp_span first_short_string(const struct amqp_command *command)
 {
     struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
     return amqp_take_short_string(&c);
-}
-
-static const struct amqp_limits *limits_of(const struct amqp_lane *lane)
-{
-    return &lane->member->hub->limits;
-}
-
-/* --- what a consumer is and gets --- */
-
-/* Replies come to those who asked, and must be taken with no_ack; a stream would begin at its offset again.
- */
-static bool is_relayed(const amqp_basic_consume_t *consume)
-{
-    if (amqp_span_is(amqp_span_of(consume->queue), reply_queue))
-        return true;
-    for (int i = 0; i < consume->arguments.num_entries; i++) {
-        if (amqp_span_is(amqp_span_of(consume->arguments.entries[i].key), "x-stream-offset"))
-            return true;
-    }
-    return false;
-}
-
-/* Without a name, the queue that was declared last is meant, which may be another one the next time. */
-static int name_queue(struct amqp_lane *lane, struct amqp_command **command,
-                      const amqp_basic_consume_t *consume)
-{
-    struct amqp_subject subject;
-    amqp_basic_consume_t named = *consume;
-    if (consume->queue.len > 0 || !amqp_queues_last(lane->slot, &subject))
-        return 0;
-    named.queue = (amqp_bytes_t){.bytes = subject.text, .len = subject.len};
-    struct amqp_command *like = amqp_command_make_like(*command, &named, subject.len);
-    if (like == NULL)
-        return -1;
-    amqp_command_destroy(*command);
-    *command = like;
-    return 0;
-}
-
-/* More than the moderate prefetch, or any number. */
-static bool is_wide(const struct amqp_lane *lane, uint16_t prefetch)
-{
-    return prefetch == 0 || prefetch > limits_of(lane)->prefetch;
-}
-
-static bool can_be_replaced(struct amqp_lane *lane, const struct amqp_consumer *consumer,
-                            struct amqp_span queue)
-{
-    if (consumer->is_relayed || consumer->is_exclusive)
-        return false;
-    if (consumer->no_ack)
-        return true;
-    if (lane->stream != NULL) /* it may be this one */
-        return false;
-    return is_wide(lane, consumer->prefetch) && amqp_consumers_has_room(&lane->intake.consumers) &&
-           amqp_tokens_use(&lane->member->hub->plain_queues, queue);
-}
-
-/* What a consumer gets at first, in the mode that the channel is in or about to be in. */
-static struct amqp_terms first_terms(const struct amqp_lane *lane, const struct amqp_consumer *consumer,
-                                     bool is_fixed)
-{
-    const struct amqp_limits *limits = limits_of(lane);
-    const struct amqp_intake *intake = &lane->intake;
-    struct amqp_terms terms = {.no_ack = consumer->no_ack, .prefetch = consumer->prefetch};
-    if (consumer->is_relayed || intake->is_limited || intake->next_mode == AMQP_INTAKE_LIMITED)
-        return terms;
-    if (consumer->no_ack) {
-        terms.no_ack = intake->next_mode != AMQP_INTAKE_FREE;
-        terms.prefetch = terms.no_ack ? 0 : limits->prefetch;
-    } else if (is_wide(lane, consumer->prefetch)) {
-        const bool can_grow = !is_fixed && intake->next_mode == AMQP_INTAKE_FREE;
-        const uint16_t most = can_grow ? limits->prefetch : limits->prefetch_wide;
-        if (terms.prefetch == 0 || terms.prefetch > most)
-            terms.prefetch = most;
-    }
-    return terms;
-}
-
-/* Whether the client may wait for a message that it does not get: it holds as many as its consumer may have.
- */
-static bool is_full(const struct amqp_tap *tap)
-{
-    const struct amqp_consumer *consumer = tap->consumer;
-    const uint64_t held = consumer->held.count[AMQP_HELD_BY_CLIENT];
-    if (tap->terms.prefetch == 0 || held < tap->terms.prefetch)
-        return false;
-    if (consumer->prefetch != 0 && held >= consumer->prefetch)
-        return false; /* it may not have more */
-    return amqp_deliveries_count(&consumer->held, AMQP_HELD_BY_CLIENT, tap->first) >= tap->terms.prefetch;
-}
-
-/* `wanted`, or what keeps the client from holding more than it said; 0: nothing does. */
-static uint16_t within(const struct amqp_consumer *consumer, uint64_t wanted)
-{
-    const uint64_t held = consumer->held.count[AMQP_HELD_BY_CLIENT];
-    if (consumer->prefetch == 0)
-        return wanted <= UINT16_MAX ? (uint16_t)wanted : 0;
-    const uint64_t left = consumer->prefetch > held ? consumer->prefetch - held : 1;
-    return (uint16_t)(wanted < left ? wanted : left);
-}
-
-/* What a wide consumer should have now: see amqp/intake.h. */
-static struct amqp_terms wide_terms(const struct amqp_lane *lane, const struct amqp_tap *tap)
-{
-    const struct amqp_limits *limits = limits_of(lane);
-    const size_t waiting = lane->member->load.waiting;
-    const uint16_t now = tap->terms.prefetch;
-    const uint16_t moderate = within(tap->consumer, limits->prefetch);
-    struct amqp_terms terms = tap->terms;
-    if (waiting > limits->soft && is_wide(lane, now))
-        terms.prefetch = 1;
-    else if (waiting == 0 && now != 0 && now < moderate)
-        terms.prefetch = moderate;
-    else if (waiting == 0 && is_full(tap))
-        terms.prefetch = within(tap->consumer, 2 * (uint64_t)now);
-    return terms;
 }
 
 /* --- asking the broker --- */
@@ -201,11 +82,12 @@ void amqp_intake_fit_one(struct amqp_lane *lane, struct amqp_consumer *consumer)
     if (!can_replace(lane, consumer))
         return;
     const bool is_moving = lane->intake.next_mode != AMQP_INTAKE_FREE;
-    const struct amqp_terms terms =
-        consumer->no_ack || is_moving ? first_terms(lane, consumer, false) : wide_terms(lane, tap);
-    if (!has_terms(tap, terms))
+    const struct amqp_terms terms = consumer->no_ack || is_moving ? amqp_terms_at_first(lane, consumer, false)
+                                                                  : amqp_terms_now(lane, tap);
+    const bool is_full = consumer->is_wide && amqp_tap_is_full(tap);
+    if (!has_terms(tap, terms) || (is_full && lane->member->load.waiting == 0))
         replace(lane, consumer, terms);
-    else if (consumer->is_wide && (is_full(tap) || terms.prefetch == 1))
+    else if (is_full || (consumer->is_wide && terms.prefetch == 1))
         lane->intake.waits_for_drain = lane->member->awaits_drain = true;
 }
 
@@ -216,7 +98,8 @@ bool amqp_intake_is_fit(const struct amqp_lane *lane)
     if (all->proxied > 0 || all->replaced > 0)
         return false;
     for (; consumer != NULL; consumer = consumer->hh.next) {
-        if (consumer->consume != NULL && !has_terms(consumer->tap, first_terms(lane, consumer, false)))
+        if (consumer->consume != NULL &&
+            !has_terms(consumer->tap, amqp_terms_at_first(lane, consumer, false)))
             return false;
     }
     return true;
@@ -268,8 +151,8 @@ static int begin(struct amqp_lane *lane, struct amqp_consumer *consumer, struct 
 {
     struct amqp_consumers *all = &lane->intake.consumers;
     char text[32];
-    const bool is_fixed = !can_be_replaced(lane, consumer, queue);
-    const struct amqp_terms terms = first_terms(lane, consumer, is_fixed);
+    const bool is_fixed = !amqp_consumer_can_be_replaced(lane, consumer, queue);
+    const struct amqp_terms terms = amqp_terms_at_first(lane, consumer, is_fixed);
     struct amqp_tap *tap = amqp_consumers_add_tap(
         all, consumer, alias_for(&lane->intake, amqp_consumer_tag(consumer), text), terms);
     if (tap == NULL || ask(lane, tap) < 0)
@@ -279,6 +162,23 @@ static int begin(struct amqp_lane *lane, struct amqp_consumer *consumer, struct 
     else if (!consumer->no_ack)
         amqp_consumers_widen(all, consumer);
     amqp_intake_account(lane);
+    return 0;
+}
+
+/* Without a name, the queue that was declared last is meant, which may be another one the next time. */
+static int name_queue(struct amqp_lane *lane, struct amqp_command **command,
+                      const amqp_basic_consume_t *consume)
+{
+    struct amqp_subject subject;
+    amqp_basic_consume_t named = *consume;
+    if (consume->queue.len > 0 || !amqp_queues_last(lane->slot, &subject))
+        return 0;
+    named.queue = (amqp_bytes_t){.bytes = subject.text, .len = subject.len};
+    struct amqp_command *like = amqp_command_make_like(*command, &named, subject.len);
+    if (like == NULL)
+        return -1;
+    amqp_command_destroy(*command);
+    *command = like;
     return 0;
 }
 
@@ -306,7 +206,7 @@ int amqp_intake_consume(struct amqp_lane *lane, struct amqp_command *command, st
         return fail(command, e);
     consumer->no_ack = consume->no_ack;
     consumer->is_exclusive = consume->exclusive;
-    consumer->is_relayed = is_relayed(consume);
+    consumer->is_relayed = amqp_consume_is_relayed(consume);
     consumer->prefetch = lane->intake.prefetch;
     return begin(lane, consumer, amqp_span_of(consume->queue)) < 0 ? fail(NULL, e) : 0;
 }
@@ -438,13 +338,15 @@ uint64_t amqp_delivery_tag(const struct amqp_command *deliver)
     return amqp_get_u64(deliver->payload + 5 + deliver->payload[4]);
 }
 
-static void note_wide(struct amqp_lane *lane, struct amqp_tap *tap, uint64_t tag)
+static void note_wide(struct amqp_lane *lane, struct amqp_tap *tap, uint64_t tag, size_t bytes)
 {
     struct amqp_consumer *consumer = tap->consumer;
     if (!amqp_lane_speaks(lane) || lane->intake.mode == AMQP_INTAKE_TX)
         return;
     if (tap->first == 0)
         tap->first = tag;
+    tap->messages++;
+    tap->bytes += bytes;
     if (amqp_deliveries_add(&consumer->held, tag, AMQP_HELD_BY_CLIENT) < 0)
         amqp_intake_no_memory(lane);
     else
@@ -462,7 +364,7 @@ static bool hear_deliver(struct amqp_lane *lane, struct amqp_command **command)
     if (!tap->terms.no_ack)
         amqp_intake_add(lane, tag, tap->consumer->no_ack ? AMQP_HELD_BY_PROXY : AMQP_HELD_BY_CLIENT);
     if (tap->consumer->is_wide)
-        note_wide(lane, tap, tag);
+        note_wide(lane, tap, tag, amqp_command_cost(*command));
     return retag(lane, command, tap);
 }
 

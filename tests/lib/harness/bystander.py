@@ -9,14 +9,19 @@ import pika
 class Bystander:
     """Publishes small messages with confirms and gets each back, over and over, in a thread of its own.
 
-    Leaving it (`with`) raises what went wrong. `slowest` is the longest round trip in seconds, `rounds` their number.
+    Leaving it (`with`) raises what went wrong. `slowest` is the longest round trip in seconds, `rounds` their number,
+    `mean` their mean.
     """
 
     def __init__(self, parameters: pika.ConnectionParameters, pause: float = 0.01):
         self.parameters, self.pause = parameters, pause
-        self.rounds, self.slowest, self.error = 0, 0.0, None
+        self.rounds, self.slowest, self.total, self.error = 0, 0.0, 0.0, None
         self._started, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.rounds
 
     def __enter__(self) -> "Bystander":
         self._thread.start()
@@ -54,5 +59,7 @@ class Bystander:
         channel.basic_publish("", queue, body, mandatory=True)
         got = channel.basic_get(queue, auto_ack=True)[2]
         assert got == body, f"sent {body!r}, got {got!r}"
-        self.slowest = max(self.slowest, time.monotonic() - began)
+        took = time.monotonic() - began
+        self.slowest = max(self.slowest, took)
+        self.total += took
         self.rounds += 1

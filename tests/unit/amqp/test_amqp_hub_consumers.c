@@ -513,6 +513,24 @@ static void test_a_wide_consumer_gets_no_more_than_it_asked_for(void **state)
     assert_int_equal(unacked(1)->unacked_count, 30);
 }
 
+/* Should the client stop reading, no more than the soft limit and a moderate prefetch may come. */
+static void test_a_wide_consumer_of_large_messages(void **state)
+{
+    (void)state;
+    declare("q");
+    consume("q", "tag", false);
+    rig.hub.limits.soft = 100;
+    publish("q", 0, 100);
+    assert_delivered("tag", 0, 100, 1);
+    assert_int_equal(model_find_consumer(&rig.broker, 1)->prefetch, PREFETCH);
+    client->is_deaf = true;
+    publish("q", 100, 100);
+    assert_true(unacked(1)->unacked_count <= 100 + PREFETCH);
+    client->is_deaf = false;
+    rig_pump(&rig);
+    assert_delivered("tag", 0, 200, 1);
+}
+
 static void test_a_wide_consumer_that_does_not_read(void **state)
 {
     (void)state;
@@ -610,6 +628,7 @@ int main(void)
         TEST(test_several_tags_that_the_broker_makes_up),
         TEST(test_a_wide_consumer_is_not_stuck),
         TEST(test_a_wide_consumer_gets_no_more_than_it_asked_for),
+        TEST(test_a_wide_consumer_of_large_messages),
         TEST(test_a_wide_consumer_that_does_not_read),
         TEST(test_a_wide_consumer_of_a_queue_that_is_not_known),
         TEST(test_a_wide_consumer_in_transactions),

@@ -181,6 +181,31 @@ static void work(unsigned client, const char *queue)
     done(client);
 }
 
+/* Consumers that are replaced, and acknowledgements of two holders on one channel. */
+static void consume(unsigned client)
+{
+    rig.hub.limits.prefetch = 2;
+    frames_open(&f, 4);
+    frames_declare(&f, 4, "wide", 0);
+    done(client);
+    frames_consume(&f, 4, "wide", "mine", false);
+    frames_consume(&f, 4, "free", "yours", true);
+    for (int i = 0; i < 6; i++) {
+        frames_publish(&f, 4, "wide", "hello", 5);
+        frames_publish(&f, 4, "free", "hello", 5);
+    }
+    done(client);
+    frames_plain(&f, 4, AMQP_BASIC_RECOVER_METHOD);
+    frames_nack(&f, 4, 0, true);
+    done(client);
+    frames_cancel(&f, 4, "mine");
+    frames_consume(&f, 4, "wide", "mine", false);
+    frames_ack(&f, 4, 0, true);
+    frames_qos(&f, 4, 3, true);
+    frames_plain(&f, 4, AMQP_TX_SELECT_METHOD);
+    done(client);
+}
+
 /* Whose queue it is does not matter: it is the other's. */
 static void trespass(unsigned client, const char *queue)
 {
@@ -202,6 +227,7 @@ static void play(void)
     work(0, "x");
     work(1, "xx");
     trespass(1, "x");
+    consume(1);
     model_names_remove(&rig.broker, "x");
     frames_open(&f, 1);
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);

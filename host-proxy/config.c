@@ -45,7 +45,8 @@ static const struct config_setting settings[] = {
                   .help = "where all sessions go: tunnel://HOST:PORT, an AMQP proxy; or direct mode, "
                           "amqp[s]://[USER[:PASSWORD]@]HOST[:PORT][,HOST...][/VHOST], the nodes of a broker"),
     CONFIG_STRING(struct host_config, password_file, .name = "password-file", .metavar = "FILE",
-                  .help = "direct mode: the upstream's password is the first line of this file"),
+                  .help = "direct mode: the upstream's password is the first line of this file, and in no "
+                          "list of processes"),
     CONFIG_STRING(struct host_config, tls_ca, .name = "tls-ca", .metavar = "FILE",
                   .help = "amqps: the authorities, in PEM, one of which must have signed the nodes' "
                           "certificates (otherwise the system's)"),

@@ -296,6 +296,11 @@ class PerGuest(Direct):
         self.assertEqual({name.rsplit(" ", 1)[1] for name in names}, {"guest=101", "guest=102"})
 
 
+class PerGuestFixed(PerGuest):
+    host_args = ("--connections", "per-guest", "--identity", "fixed")
+    login = "guest:guest"
+
+
 class Nodes(Direct):
     nodes = 2
     host_args = ("--broker-wait", "2s")

@@ -55,6 +55,8 @@ static void on_written(struct amqp_fair *fair, struct amqp_flow *flow, const str
 {
     struct amqp_hub *hub = hub_of_fair(fair);
     (void)flow;
+    hub->last_method = command->spec;
+    hub->last_channel = command->channel;
     if (command->spec->id != AMQP_CHANNEL_CLOSE_OK_METHOD)
         return;
     struct amqp_slot *slot = amqp_slots_find(&hub->slots, command->channel);
@@ -285,10 +287,22 @@ static void cut_off_members(struct amqp_hub *hub, const struct amqp_exception *w
     }
 }
 
+/* Not when an operator has ended it, or the transport: then nobody is to blame. */
+static void name_suspect(struct amqp_hub *hub, const struct amqp_exception *e)
+{
+    if (hub->ops->on_suspect == NULL || hub->last_method == NULL || e->code == AMQP_CODE_NONE ||
+        e->code == AMQP_CODE_CONNECTION_FORCED)
+        return;
+    const struct amqp_slot *slot = amqp_slots_find(&hub->slots, hub->last_channel);
+    if (slot != NULL && slot->member != NULL)
+        hub->ops->on_suspect(hub, slot->member, hub->last_method);
+}
+
 static void on_down(struct amqp_back *back, const struct amqp_exception *e)
 {
     struct amqp_hub *hub = hub_of(back);
     const struct amqp_exception why = *e;
+    name_suspect(hub, &why);
     cut_off_members(hub, &why);
     amqp_fair_clear(&hub->fair);
     amqp_queues_clear(hub);

@@ -30,6 +30,11 @@ struct amqp_hub_ops {
 
     void (*on_running)(struct amqp_hub *hub); /* members may join */
 
+    /* An error ends it that could not be foreseen, and this member's command was the last one sent: perhaps
+     * its cause. Comes before on_down. NULL: don't care. */
+    void (*on_suspect)(struct amqp_hub *hub, struct amqp_member *member,
+                       const struct amqp_method_spec *method);
+
     /* It is over, as on_down of amqp/back.h; all members have been told, and none is left. */
     void (*on_down)(struct amqp_hub *hub, const struct amqp_exception *e);
 
@@ -71,10 +76,12 @@ struct amqp_hub {
     struct amqp_queues queues;
     char vhost[256];
     struct amqp_tokens
-        plain_queues;          /* declared through us, neither streams nor with a single active consumer */
-    amqp_pool_t pool;          /* for one command at a time */
-    struct amqp_limits limits; /* of what is held for clients */
-    size_t held;               /* for clients, of all members */
+        plain_queues; /* declared through us, neither streams nor with a single active consumer */
+    amqp_pool_t pool; /* for one command at a time */
+    const struct amqp_method_spec *last_method; /* sent to the broker; NULL: none yet */
+    uint16_t last_channel;                      /* on which */
+    struct amqp_limits limits;                  /* of what is held for clients */
+    size_t held;                                /* for clients, of all members */
     TAILQ_HEAD(, amqp_member) members;
     size_t waiting_cost;           /* commands held back or incomplete, of all members */
     struct amqp_member *favourite; /* the only one to be read while memory is short; NULL: none yet */

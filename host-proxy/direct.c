@@ -21,6 +21,15 @@ static void on_pool_empty(struct pool *pool)
     host_maybe_done(direct->host);
 }
 
+static void on_suspect(struct pool *pool, struct amqp_member *member, const char *method)
+{
+    (void)pool;
+    log_warning(direct_session_of_member(member)->far.object, "last to send before the broker's error",
+                LOG_STR("method", method));
+}
+
+static const struct pool_ops pool_ops = {.on_empty = on_pool_empty, .on_suspect = on_suspect};
+
 /* ── Settings ── */
 
 static uint16_t heartbeat_s(const struct host_config *config)
@@ -96,7 +105,7 @@ static int configure_pool(struct direct *direct, const struct host_config *confi
         if (pool.fixed == NULL)
             return -1;
     }
-    pool_init(&direct->pool, &direct->host->mux_loop, &pool, &direct->url.nodes, on_pool_empty);
+    pool_init(&direct->pool, &direct->host->mux_loop, &pool, &direct->url.nodes, &pool_ops);
     return pool.fixed != NULL && config->connections == HOST_CONNECTIONS_ONE ? pool_start(&direct->pool) : 0;
 }
 

@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-static struct direct_session *of_member(struct amqp_member *member)
-{
-    return (struct direct_session *)((char *)member - offsetof(struct direct_session, member));
-}
-
 static struct direct_session *of_waiter(struct shared_waiter *waiter)
 {
     return (struct direct_session *)((char *)waiter - offsetof(struct direct_session, waiter));
@@ -44,7 +39,7 @@ static bool is_yes(struct direct_session *ds, enum pool_answer answer)
 
 static void member_on_login(struct amqp_member *member, const struct amqp_login *login)
 {
-    struct direct_session *ds = of_member(member);
+    struct direct_session *ds = direct_session_of_member(member);
     struct pool *pool = &ds->direct->pool;
     struct credentials *credentials =
         pool->config.fixed != NULL ? credentials_ref(pool->config.fixed) : credentials_create(login);
@@ -74,7 +69,7 @@ static bool is_offered(const struct direct *direct, struct amqp_span vhost)
 
 static void member_on_open(struct amqp_member *member, struct amqp_span vhost)
 {
-    struct direct_session *ds = of_member(member);
+    struct direct_session *ds = direct_session_of_member(member);
     struct direct *direct = ds->direct;
     struct amqp_hub *hub = NULL;
 
@@ -87,7 +82,7 @@ static void member_on_open(struct amqp_member *member, struct amqp_span vhost)
 
 static void member_on_wake(struct amqp_member *member)
 {
-    direct_session_stir(of_member(member));
+    direct_session_stir(direct_session_of_member(member));
 }
 
 const struct amqp_member_ops direct_login_member_ops = {

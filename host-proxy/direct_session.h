@@ -48,6 +48,11 @@ static inline struct direct_session *direct_session_of(struct far_session *far)
     return (struct direct_session *)((char *)far - offsetof(struct direct_session, far));
 }
 
+static inline struct direct_session *direct_session_of_member(struct amqp_member *member)
+{
+    return (struct direct_session *)((char *)member - offsetof(struct direct_session, member));
+}
+
 /* Look at everything, later in this turn of the loop. */
 void direct_session_stir(struct direct_session *ds);
 

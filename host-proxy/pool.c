@@ -5,9 +5,9 @@
 #include <string.h>
 
 void pool_init(struct pool *pool, struct mux_uv_loop *mux_loop, const struct pool_config *config,
-               struct node_set *nodes, void (*on_empty)(struct pool *pool))
+               struct node_set *nodes, const struct pool_ops *ops)
 {
-    *pool = (struct pool){.mux_loop = mux_loop, .config = *config, .nodes = nodes, .on_empty = on_empty};
+    *pool = (struct pool){.mux_loop = mux_loop, .config = *config, .nodes = nodes, .ops = ops};
     pool->failures = (struct log_limit){.burst = 5, .interval_ms = 10000};
     TAILQ_INIT(&pool->shared);
     TAILQ_INIT(&pool->ended);
@@ -146,7 +146,7 @@ void pool_end(struct pool *pool, const char *reason)
     while (!TAILQ_EMPTY(&pool->shared))
         shared_end(TAILQ_FIRST(&pool->shared), reason);
     if (pool_is_empty(pool))
-        pool->on_empty(pool);
+        pool->ops->on_empty(pool);
 }
 
 void pool_abort(struct pool *pool)

@@ -23,6 +23,14 @@ struct pool_config {
     const char *host_name;      /* for the name that the broker's tools show */
 };
 
+struct pool_ops {
+    /* The last connection is gone. */
+    void (*on_empty)(struct pool *pool);
+
+    /* A connection is about to end by an error, and this member was the last to send something: `method`. */
+    void (*on_suspect)(struct pool *pool, struct amqp_member *member, const char *method);
+};
+
 struct pool {
     struct mux_uv_loop *mux_loop;
     struct pool_config config;
@@ -31,12 +39,12 @@ struct pool {
     TAILQ_HEAD(, shared) ended;  /* closing */
     struct log_limit failures;   /* of attempts to connect */
     unsigned numbers;            /* given to connections, for log lines */
-    void (*on_empty)(struct pool *pool);
+    const struct pool_ops *ops;
 };
 
-/* `nodes` outlives the pool, the config's texts too. `on_empty` comes when the last connection is gone. */
+/* `nodes` and `ops` outlive the pool, the config's texts too. */
 void pool_init(struct pool *pool, struct mux_uv_loop *mux_loop, const struct pool_config *config,
-               struct node_set *nodes, void (*on_empty)(struct pool *pool));
+               struct node_set *nodes, const struct pool_ops *ops);
 
 /* With a fixed identity: begin to connect now, before anybody asks. 0 or -1: out of memory. */
 int pool_start(struct pool *pool);

@@ -138,7 +138,7 @@ static void on_timer_closed(uv_handle_t *handle)
     credentials_unref(shared->key.credentials);
     free(shared);
     if (pool_is_empty(pool))
-        pool->on_empty(pool);
+        pool->ops->on_empty(pool);
 }
 
 /* Frees it once its socket is closed. */
@@ -350,6 +350,14 @@ static void on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception *e)
     }
 }
 
+static void on_suspect(struct amqp_uv_hub *uv_hub, struct amqp_member *member,
+                       const struct amqp_method_spec *method)
+{
+    struct pool *pool = of_hub(uv_hub)->pool;
+
+    pool->ops->on_suspect(pool, member, method->name);
+}
+
 static void on_closed(struct amqp_uv_hub *uv_hub)
 {
     struct shared *shared = of_hub(uv_hub);
@@ -364,6 +372,7 @@ static void on_closed(struct amqp_uv_hub *uv_hub)
 static const struct amqp_uv_hub_ops hub_ops = {
     .on_login = on_login,
     .on_running = on_running,
+    .on_suspect = on_suspect,
     .on_down = on_down,
     .on_closed = on_closed,
 };

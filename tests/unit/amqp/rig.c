@@ -46,13 +46,21 @@ static void on_down(struct amqp_hub *hub, const struct amqp_exception *e)
     rig->down = *e;
 }
 
+static void on_suspect(struct amqp_hub *hub, struct amqp_member *member,
+                       const struct amqp_method_spec *method)
+{
+    struct rig *rig = (struct rig *)((char *)hub - offsetof(struct rig, hub));
+    rig->suspect = member;
+    rig->suspect_method = method->name;
+}
+
 static void on_hub_wake(struct amqp_hub *hub)
 {
     (void)hub;
 }
 
 static const struct amqp_hub_ops hub_ops = {
-    .on_running = on_running, .on_down = on_down, .on_wake = on_hub_wake};
+    .on_running = on_running, .on_suspect = on_suspect, .on_down = on_down, .on_wake = on_hub_wake};
 
 static void on_login(struct amqp_member *member, const struct amqp_login *login)
 {

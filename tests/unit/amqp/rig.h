@@ -38,6 +38,8 @@ struct rig {
     bool broker_reads; /* the broker takes bytes */
     bool is_down;
     struct amqp_exception down;
+    struct amqp_member *suspect; /* of that; NULL: nobody */
+    const char *suspect_method;
     uint64_t now;
     struct rig_client clients[RIG_CLIENTS];
 };

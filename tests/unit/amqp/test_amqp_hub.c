@@ -753,16 +753,40 @@ static void test_the_broker_shuts_down(void **state)
     model_broker_close(&rig.broker, "shutdown");
     rig_pump(&rig);
     assert_lost("CONNECTION_FORCED - the connection to the broker is lost: shutdown");
+    assert_null(rig.suspect);
+}
+
+/* Not a proof: but the operator has a name to begin with. */
+static void test_the_last_to_send_is_suspected(void **state)
+{
+    amqp_channel_close_ok_t ok = {0};
+    (void)state;
+    opened(0, 1);
+    opened(1, 1);
+    frames_publish(&f, 1, "q", "x", 1);
+    say(0);
+    rig_pump(&rig);
+    frames_method(&f, 77, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok); /* the broker makes no sense */
+    amqp_hub_feed(&rig.hub, f.bytes, f.len, 0);
+    f.len = 0;
+    assert_true(rig.is_down);
+    assert_ptr_equal(rig.suspect, &rig.clients[0].member);
+    assert_string_equal(rig.suspect_method, "basic.publish");
+    rig_pump(&rig);
 }
 
 static void test_the_transport_is_lost(void **state)
 {
     (void)state;
     opened(1, 5);
+    frames_publish(&f, 5, "q", "x", 1);
+    say(1);
+    rig_pump(&rig);
     amqp_hub_lost(&rig.hub, "Connection reset by peer", 0);
     rig_pump(&rig);
     assert_lost("CONNECTION_FORCED - the connection to the broker is lost: Connection reset "
                 "by peer");
+    assert_null(rig.suspect);
 }
 
 static void test_a_broker_that_makes_no_sense_is_left(void **state)
@@ -820,6 +844,7 @@ int main(void)
         TEST(test_blocked_is_told_to_all_who_understand),
         TEST(test_only_tokens_that_the_broker_issued_are_answered),
         TEST(test_the_broker_shuts_down),
+        TEST(test_the_last_to_send_is_suspected),
         TEST(test_the_transport_is_lost),
         TEST(test_a_broker_that_makes_no_sense_is_left),
     };

@@ -93,10 +93,12 @@ static void on_empty(struct pool *of)
     (void)of;
 }
 
+static const struct pool_ops ops = {.on_empty = on_empty};
+
 static void begin(const struct pool_config *config)
 {
     memset(waiters, 0, sizeof(waiters));
-    pool_init(&pool, NULL, config, &nodes, on_empty);
+    pool_init(&pool, NULL, config, &nodes, &ops);
 }
 
 static int set_up(void **state)

@@ -334,8 +334,10 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     TAILQ_INIT(&hub->members);
     STAILQ_INIT(&hub->slots.free);
     amqp_fair_init(&hub->fair, on_written);
-    hub->rules = (struct amqp_rules){
-        .exchange_types = config->exchange_types, .is_reply_token = is_reply_token, .ctx = hub};
+    hub->rules = (struct amqp_rules){.exchange_types = config->exchange_types,
+                                     .queue_types = config->queue_types,
+                                     .is_reply_token = is_reply_token,
+                                     .ctx = hub};
     amqp_tokens_init(&hub->tokens, config->reply_tokens_max);
     amqp_tokens_init(&hub->plain_queues, PLAIN_QUEUES_MAX);
     hub->limits = amqp_limits_of(config);

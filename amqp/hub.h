@@ -44,6 +44,7 @@ struct amqp_hub_ops {
 struct amqp_hub_config {
     struct amqp_back_config back;
     const char *const *exchange_types; /* as in amqp/rules.h */
+    const char *const *queue_types;    /* likewise */
     unsigned reply_tokens_max;         /* direct reply-to tokens that are remembered */
     unsigned exclusive_max;            /* exclusive queues of one client; 0: AMQP_EXCLUSIVE_MAX_DEFAULT */
     uint64_t body_max;                 /* bytes of one message */

@@ -60,20 +60,21 @@ static bool is_text(amqp_bytes_t bytes, const char *text)
     return bytes.len == strlen(text) && memcmp(bytes.bytes, text, bytes.len) == 0;
 }
 
+/* Up to NULL; `list` NULL: it is empty. */
+static bool is_listed(amqp_bytes_t bytes, const char *const *list)
+{
+    while (list != NULL && *list != NULL) {
+        if (is_text(bytes, *list++))
+            return true;
+    }
+    return false;
+}
+
 static bool is_unknown_exchange_type(const struct subject *s)
 {
-    static const char *const core[] = {"direct", "fanout", "topic", "headers"};
-    if (s->exchange->passive)
-        return false;
-    for (size_t i = 0; i < sizeof(core) / sizeof(core[0]); i++) {
-        if (is_text(s->exchange->type, core[i]))
-            return false;
-    }
-    for (const char *const *more = s->rules->exchange_types; more != NULL && *more != NULL; more++) {
-        if (is_text(s->exchange->type, *more))
-            return false;
-    }
-    return true;
+    static const char *const core[] = {"direct", "fanout", "topic", "headers", NULL};
+    return !s->exchange->passive && !is_listed(s->exchange->type, core) &&
+           !is_listed(s->exchange->type, s->rules->exchange_types);
 }
 
 /* --- direct reply-to --- */
@@ -166,6 +167,20 @@ static bool is_refused_queue_argument(const struct subject *s)
            amqp_queue_arguments_judge(&s->queue->arguments, s->queue->queue) == AMQP_ARGUMENTS_REFUSED;
 }
 
+static bool is_forbidden_queue_type(const struct subject *s)
+{
+    const amqp_table_t *arguments = &s->queue->arguments;
+    if (s->queue->passive || s->rules->queue_types == NULL)
+        return false;
+    for (int i = 0; i < arguments->num_entries; i++) {
+        const amqp_table_entry_t *entry = &arguments->entries[i];
+        if (is_text(entry->key, "x-queue-type") &&
+            !is_listed(entry->value.value.bytes, s->rules->queue_types))
+            return true;
+    }
+    return false;
+}
+
 static bool has_bad_consume_argument(const struct subject *s)
 {
     return !amqp_consume_arguments_are_safe(&s->consume->arguments);
@@ -188,6 +203,8 @@ static const struct rule {
     {AMQP_QUEUE_DECLARE_METHOD, crashes_on_queue_argument, AMQP_CODE_INTERNAL_ERROR, NULL},
     {AMQP_QUEUE_DECLARE_METHOD, is_refused_queue_argument, AMQP_CODE_PRECONDITION_FAILED,
      "invalid arg 'x-queue-type' or 'x-max-age' for queue"},
+    {AMQP_QUEUE_DECLARE_METHOD, is_forbidden_queue_type, AMQP_CODE_ACCESS_REFUSED,
+     "queues of this type may not be declared here: x-queue-type for queue"},
 
     {AMQP_BASIC_QOS_METHOD, has_prefetch_size, AMQP_CODE_NOT_IMPLEMENTED, "prefetch_size!=0"},
     {AMQP_BASIC_CONSUME_METHOD, has_bad_consume_argument, AMQP_CODE_INTERNAL_ERROR, NULL},
@@ -206,7 +223,7 @@ static void refuse(const struct rule *rule, const struct subject *s, struct amqp
     if (rule->is_broken == is_unknown_exchange_type)
         amqp_exception_set(e, scope, rule->code, rule->method, "%s '%.*s'", rule->text,
                            (int)s->exchange->type.len, (const char *)s->exchange->type.bytes);
-    else if (rule->is_broken == is_refused_queue_argument)
+    else if (rule->is_broken == is_refused_queue_argument || rule->is_broken == is_forbidden_queue_type)
         amqp_exception_set(e, scope, rule->code, rule->method, "%s '%.*s'", rule->text,
                            (int)s->queue->queue.len, (const char *)s->queue->queue.bytes);
     else if (rule->is_broken == has_prefetch_size)

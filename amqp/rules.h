@@ -18,6 +18,10 @@ struct amqp_rules {
      * NULL: none. A type that the broker lacks ends the shared connection. */
     const char *const *exchange_types;
 
+    /* Types of queues that clients may declare by x-queue-type; NULL at the end. NULL: all. RabbitMQ may
+     * crash when streams and quorum queues come and go (DIRECT.md), which ends the shared connection. */
+    const char *const *queue_types;
+
     /* Whether the broker has issued this direct reply-to token ("amq.rabbitmq.reply-to.A.B") to a client of
      * ours: one that can't be decoded ends the shared connection. NULL: none is known. */
     bool (*is_reply_token)(void *ctx, struct amqp_span token);

@@ -20,7 +20,7 @@ static bool is_known_token(void *ctx, struct amqp_span token)
 }
 
 static const char *const more_types[] = {"x-delayed-message", NULL};
-static const struct amqp_rules rules = {.exchange_types = more_types, .is_reply_token = is_known_token};
+static struct amqp_rules rules = {.exchange_types = more_types, .is_reply_token = is_known_token};
 static struct frames in;
 static struct amqp_exception e;
 
@@ -119,6 +119,29 @@ static void test_arguments_of_queues(void **state)
     assert_int_equal(judge_declare("x-max-age", 'S', "D"), 406);
     assert_int_equal(judge_declare("x-max-age", 'S', ""), 406);
     assert_int_equal(judge_declare("x-anything", 'S', "lazy"), 0);
+}
+
+static void test_types_of_queues(void **state)
+{
+    static const char *const classic_only[] = {"classic", NULL};
+    amqp_table_entry_t entry;
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes("q"),
+                                    .arguments = frames_table(&entry, "x-queue-type", 'S')};
+    (void)state;
+    entry.value.value.bytes = amqp_cstring_bytes("stream");
+    assert_int_equal(judge_method(AMQP_QUEUE_DECLARE_METHOD, &declare), 0);
+    rules.queue_types = classic_only;
+    assert_int_equal(judge_method(AMQP_QUEUE_DECLARE_METHOD, &declare), 403);
+    assert_string_equal(
+        e.text, "ACCESS_REFUSED - queues of this type may not be declared here: x-queue-type for queue 'q'");
+    declare.passive = 1;
+    assert_int_equal(judge_method(AMQP_QUEUE_DECLARE_METHOD, &declare), 0);
+    declare.passive = 0;
+    entry.value.value.bytes = amqp_cstring_bytes("classic");
+    assert_int_equal(judge_method(AMQP_QUEUE_DECLARE_METHOD, &declare), 0);
+    declare.arguments.num_entries = 0;
+    assert_int_equal(judge_method(AMQP_QUEUE_DECLARE_METHOD, &declare), 0);
+    rules.queue_types = NULL;
 }
 
 static void test_arguments_that_crash_the_broker(void **state)
@@ -237,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_flow_qos_recover),
         cmocka_unit_test(test_exchange_types),
         cmocka_unit_test(test_arguments_of_queues),
+        cmocka_unit_test(test_types_of_queues),
         cmocka_unit_test(test_arguments_that_crash_the_broker),
         cmocka_unit_test(test_arguments_of_consumers),
         cmocka_unit_test(test_reply_tokens_in_queue_names),

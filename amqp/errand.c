@@ -107,6 +107,7 @@ static int hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_
     struct amqp_command *close_ok = slot->spare;
     struct amqp_errand_end end = {.code = amqp_take_u16(&c)};
     end.text = amqp_take_short_string(&c);
+    end.method = amqp_take_u32(&c);
     amqp_flow_purge(&hub->fair, &hub->errands.up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
     amqp_slot_close_heard(slot, false);
     slot->spare = NULL;

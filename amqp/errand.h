@@ -23,6 +23,7 @@ struct amqp_hub;
 struct amqp_errand_end {
     unsigned answers;      /* commands that were answered */
     uint16_t code;         /* of the broker's Close; 0: all were answered; 320: the connection is lost */
+    uint32_t method;       /* that the Close blames, class << 16 | id; 0: none */
     struct amqp_span text; /* of the Close, valid in the call */
 };
 

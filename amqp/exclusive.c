@@ -55,8 +55,10 @@ static int speak_check(struct amqp_errand *errand, struct amqp_command_queue *co
     return add(commands, AMQP_QUEUE_DECLARE_METHOD, &exclusive);
 }
 
-static bool is_another_queue(const struct amqp_errand_end *end)
+static bool is_another_queue(const struct amqp_errand_end *end, uint32_t method)
 {
+    if (end->method != method)
+        return false;
     return end->code == AMQP_CODE_RESOURCE_LOCKED || (end->code == AMQP_CODE_NOT_FOUND && end->answers == 0);
 }
 
@@ -76,7 +78,7 @@ static void on_checked(struct amqp_hub *hub, struct amqp_errand *errand, const s
     struct amqp_owner *owner = name->owner;
     const bool is_valid = name->claims == 0 && name->claims_done == name->claims_then;
     name->errand_state = AMQP_NAME_IDLE;
-    if (name->state == AMQP_NAME_OWNED && is_valid && is_another_queue(end))
+    if (name->state == AMQP_NAME_OWNED && is_valid && is_another_queue(end, AMQP_QUEUE_DECLARE_METHOD))
         amqp_name_free(name);
     else if (name->state == AMQP_NAME_OWNED)
         lock_out(name);
@@ -123,7 +125,7 @@ static void on_deleted(struct amqp_hub *hub, struct amqp_errand *errand, const s
     struct amqp_name *name = name_of(errand);
     struct amqp_owner *owner = name->owner;
     name->errand_state = AMQP_NAME_IDLE;
-    if (end->code == AMQP_CODE_NONE || is_another_queue(end))
+    if (end->code == AMQP_CODE_NONE || is_another_queue(end, AMQP_QUEUE_DELETE_METHOD))
         amqp_name_free(name);
     else if (owner != NULL)
         amqp_name_give(name, &hub->queues.orphans);

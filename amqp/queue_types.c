@@ -72,7 +72,7 @@ static enum amqp_queue_type read_type(const struct amqp_hub *hub, const struct a
                  "PRECONDITION_FAILED - invalid arg 'x-cancel-on-ha-failover' for queue '%.*s' in "
                  "vhost '%s'",
                  (int)name->len, (const char *)name->text, hub->vhost);
-    if (end->answers > 0)
+    if (end->method != AMQP_BASIC_CONSUME_METHOD)
         return AMQP_TYPE_UNKNOWN;
     if (end->code == AMQP_CODE_NOT_FOUND || end->code == AMQP_CODE_RESOURCE_LOCKED)
         return AMQP_TYPE_NONE;

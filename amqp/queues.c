@@ -48,11 +48,6 @@ static void leave(struct amqp_lane *lane)
 
 enum verdict { PASSES, WAITS, LOCKED };
 
-static bool owns(const struct amqp_member *member, const struct amqp_name *name)
-{
-    return name->owner != NULL && name->owner->member == member;
-}
-
 /*
  * While somebody needs the type the queue may not come or go, nor be asked about while it does. RabbitMQ
  * crashes now and then when a quorum queue is deleted and declared at once: so nothing is under way on other
@@ -70,13 +65,14 @@ static bool is_in_turn(const struct amqp_lane *lane, const struct amqp_name *nam
         return false;
     if (amqp_use_is_typed(kind) && name->alters > 0)
         return false;
-    return kind != AMQP_USE_CLAIM || owns(lane->member, name) || name->uses == 0 || name->user == lane->slot;
+    return kind != AMQP_USE_CLAIM || amqp_member_owns(lane->member, name) || name->uses == 0 ||
+           name->user == lane->slot;
 }
 
 static enum verdict judge(const struct amqp_lane *lane, const struct amqp_name *name, enum amqp_use_kind kind)
 {
     const struct amqp_wait *first = TAILQ_FIRST(&name->waits);
-    const bool is_mine = owns(lane->member, name);
+    const bool is_mine = amqp_member_owns(lane->member, name);
     if (!is_mine && name->state != AMQP_NAME_FREE)
         return name->state == AMQP_NAME_OWNED && lane->wait.name == name && lane->wait.is_locked ? LOCKED
                                                                                                  : WAITS;
@@ -131,7 +127,7 @@ static void wait_for(struct amqp_lane *lane, struct amqp_name *name, enum amqp_u
 {
     if (lane->wait.name == NULL)
         begin_wait(lane, name, kind);
-    if (!owns(lane->member, name))
+    if (!amqp_member_owns(lane->member, name))
         check_if_owned(lane->member->hub, name);
 }
 
@@ -205,7 +201,7 @@ static void run_name(struct amqp_hub *hub, struct amqp_name *name)
         TAILQ_INSERT_AFTER(&name->waits, wait, &mark, entry);
         if (judge(wait->lane, name, wait->kind) != WAITS)
             resume(wait->lane);
-        else if (!owns(wait->lane->member, name))
+        else if (!amqp_member_owns(wait->lane->member, name))
             check_if_owned(hub, name);
     }
     TAILQ_REMOVE(&name->waits, &mark, entry);
@@ -220,102 +216,6 @@ void amqp_queues_run(struct amqp_hub *hub)
         run_name(hub, name);
         amqp_name_unref(name);
     }
-}
-
-/* --- what is under way --- */
-
-static void begin_use(struct amqp_slot *slot, struct amqp_use *use)
-{
-    struct amqp_name *name = use->name;
-    STAILQ_INSERT_TAIL(&slot->uses.queue, use, entry);
-    slot->uses.count++;
-    name->user = name->uses == 0 || name->user == slot ? slot : NULL;
-    name->uses++;
-    if (!amqp_use_is_typed(use->kind)) /* else it has begun with asking for the type */
-        amqp_name_alter_begins(name, use->kind, slot);
-    if (use->kind != AMQP_USE_CLAIM)
-        return;
-    name->claims++;
-    if (name->state == AMQP_NAME_FREE)
-        amqp_name_take(name, &slot->member->queues);
-}
-
-/* Whatever came of it has been noted. */
-static void end_use(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_use *use)
-{
-    struct amqp_name *name = use->name;
-    STAILQ_REMOVE(&slot->uses.queue, use, amqp_use, entry);
-    slot->uses.count--;
-    name->uses--;
-    name->claims -= use->kind == AMQP_USE_CLAIM;
-    name->claims_done += use->kind == AMQP_USE_CLAIM;
-    if (name->state == AMQP_NAME_CLAIMED && name->claims == 0)
-        amqp_name_free(name);
-    if (amqp_use_is_typed(use->kind))
-        amqp_types_unpin(hub, name, use->kind);
-    else
-        amqp_name_alter_ended(name, use->kind);
-    amqp_queues_changed(hub, name);
-    amqp_name_unref(name);
-    free(use);
-}
-
-static void set_last(struct amqp_slot *slot, struct amqp_name *name)
-{
-    amqp_name_unref(slot->uses.last);
-    slot->uses.last = name;
-}
-
-static void hear_declare_ok(struct amqp_hub *hub, struct amqp_slot *slot, const struct amqp_use *use,
-                            const struct amqp_command *command)
-{
-    struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
-    struct amqp_name *name = use->name;
-    if (!name->is_listed)
-        amqp_names_fill_in(&hub->queues.names, name, amqp_take_short_string(&c));
-    set_last(slot, amqp_name_ref(name));
-    if (use->kind != AMQP_USE_CLAIM || name->state != AMQP_NAME_CLAIMED)
-        return;
-    name->state = AMQP_NAME_OWNED;
-    amqp_queues_look_after(hub, name->owner, 2);
-}
-
-/* Declares that are under way may bring it back. */
-static void hear_delete_ok(const struct amqp_slot *slot, const struct amqp_use *use)
-{
-    struct amqp_name *name = use->name;
-    if (!owns(slot->member, name))
-        return;
-    if (name->claims > 0)
-        name->state = AMQP_NAME_CLAIMED;
-    else
-        amqp_name_free(name);
-}
-
-bool amqp_queues_hear(struct amqp_hub *hub, struct amqp_slot *slot, const struct amqp_command *command)
-{
-    const uint32_t method = amqp_subject_answered_by(command->spec->id);
-    struct amqp_use *use;
-    STAILQ_FOREACH (use, &slot->uses.queue, entry) {
-        if (use->method == method)
-            break;
-    }
-    if (method == 0 || use == NULL)
-        return true;
-    const bool is_quiet = use->is_quiet;
-    if (method == AMQP_QUEUE_DECLARE_METHOD)
-        hear_declare_ok(hub, slot, use, command);
-    else if (method == AMQP_QUEUE_DELETE_METHOD)
-        hear_delete_ok(slot, use);
-    end_use(hub, slot, use);
-    return !is_quiet;
-}
-
-void amqp_queues_slot_over(struct amqp_hub *hub, struct amqp_slot *slot)
-{
-    while (!STAILQ_EMPTY(&slot->uses.queue))
-        end_use(hub, slot, STAILQ_FIRST(&slot->uses.queue));
-    set_last(slot, NULL);
 }
 
 /* --- passing --- */
@@ -347,7 +247,7 @@ static int check_limit(struct amqp_member *member, const struct amqp_name *name,
                        const struct amqp_subject *subject, struct amqp_exception *e)
 {
     const unsigned max = amqp_queues_max(member->hub);
-    if (subject->kind != AMQP_USE_CLAIM || owns(member, name) || member->queues.count < max)
+    if (subject->kind != AMQP_USE_CLAIM || amqp_member_owns(member, name) || member->queues.count < max)
         return 0;
     amqp_queues_look_after(member->hub, &member->queues, 16);
     amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_PRECONDITION_FAILED, AMQP_QUEUE_DECLARE_METHOD,
@@ -393,7 +293,7 @@ static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject
     }
     *use = (struct amqp_use){.name = name, .method = method, .kind = subject->kind};
     use->is_quiet = amqp_subject_take_nowait(method, decoded);
-    begin_use(lane->slot, use);
+    amqp_uses_begin(lane->slot, use);
     if (amqp_use_is_typed(use->kind))
         amqp_types_hand_over(lane);
     return 0;
@@ -433,7 +333,7 @@ int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, 
     }
     *use =
         (struct amqp_use){.name = name, .method = consume->spec->id, .kind = subject.kind, .is_quiet = true};
-    begin_use(lane->slot, use);
+    amqp_uses_begin(lane->slot, use);
     if (asks)
         amqp_types_hand_over(lane);
     else if (amqp_use_is_typed(use->kind))

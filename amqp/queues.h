@@ -86,7 +86,16 @@ void amqp_queues_abandon(struct amqp_member *member);
 /* The connection is lost: nothing is left of it. No member may own anything. */
 void amqp_queues_clear(struct amqp_hub *hub);
 
-/* --- between queues.c and exclusive.c --- */
+/* --- between queues.c, queue_uses.c and exclusive.c --- */
+
+/* A command passes: `use`, filled in but for its place in the line, is taken over. */
+void amqp_uses_begin(struct amqp_slot *slot, struct amqp_use *use);
+
+/* Whether the exclusive queue of that name, there or being declared, is the member's. */
+static inline bool amqp_member_owns(const struct amqp_member *member, const struct amqp_name *name)
+{
+    return name->owner != NULL && name->owner->member == member;
+}
 
 /* How many exclusive queues a member may have. */
 unsigned amqp_queues_max(const struct amqp_hub *hub);

@@ -199,7 +199,8 @@ static bool handle_declare(struct model_broker *model, uint16_t number, const am
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_ACCESS_REFUSED);
     if (name != NULL)
         return declare_again(model, number, declare, name);
-    if (has_argument(&declare->arguments, "x-expires"))
+    if (has_argument(&declare->arguments, "x-expires") ||
+        (text[0] == '\0' && type_of(declare) != MODEL_CLASSIC))
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_PRECONDITION_FAILED);
     if (text[0] == '\0')
         snprintf(text, 256, "amq.gen-%u", ++model->names.made_up);

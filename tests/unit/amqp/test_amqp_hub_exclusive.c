@@ -584,86 +584,6 @@ static void test_the_connection_is_lost_in_the_middle(void **state)
     assert_true(amqp_member_is_over(&rig.clients[THIRD].member));
 }
 
-/* --- anything in any order --- */
-
-static uint64_t seed;
-
-static unsigned random_below(unsigned n)
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (unsigned)(seed >> 33) % n;
-}
-
-static void declare_stream(uint16_t channel, const char *name)
-{
-    amqp_table_entry_t entry;
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(name)};
-    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
-    entry.value.value.bytes = amqp_cstring_bytes("stream");
-    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
-}
-
-static void say_anything(unsigned client)
-{
-    static const char *const names[] = {"x", "xx", "xxx", ""};
-    const uint16_t channel = (uint16_t)(1 + random_below(3));
-    const char *name = names[random_below(4)];
-    switch (random_below(11)) {
-    case 0: frames_open(&f, channel); break; /* an offence, if it is open */
-    case 1:
-    case 2:
-        frames_declare(&f, channel, name, FRAMES_EXCLUSIVE | (random_below(2) ? FRAMES_NOWAIT : 0));
-        break;
-    case 3: frames_declare(&f, channel, name, FRAMES_PASSIVE * random_below(2)); break;
-    case 4: frames_delete(&f, channel, name); break;
-    case 8: declare_stream(channel, name); break;
-    case 9: frames_nack(&f, channel, 1, true); break;
-    case 5: frames_bind(&f, channel, name); break;
-    case 6: frames_get(&f, channel, name, true); break;
-    case 7: frames_consume(&f, channel, name, "", random_below(2)); break;
-    default: frames_plain(&f, channel, AMQP_CHANNEL_CLOSE_OK_METHOD); break;
-    }
-    say(client);
-}
-
-static void do_anything(void)
-{
-    switch (random_below(12)) {
-    case 0: model_broker_close_channel(&rig.broker, (uint16_t)random_below(12)); break;
-    case 1: model_names_remove(&rig.broker, "x"); break;
-    case 2: amqp_member_gone(&rig.clients[random_below(RIG_CLIENTS)].member, 0); break;
-    case 3:
-    case 4: rig_pump_without_answers(&rig); break;
-    case 5:
-    case 6:
-    case 7: model_broker_run(&rig.broker, (uint16_t)(1 + random_below(12)), 1 + random_below(4)); break;
-    case 8: model_broker_answer(&rig.broker, random_below(4)); break;
-    default: say_anything(random_below(RIG_CLIENTS)); break;
-    }
-}
-
-static void test_anything_in_any_order(void **state)
-{
-    (void)state;
-    for (uint64_t round = 1; round <= 300; round++) {
-        seed = round;
-        rig_join(&rig, 2, 0);
-        rig_join(&rig, 3, 0);
-        for (unsigned client = 0; client < RIG_CLIENTS; client++) {
-            for (uint16_t channel = 1; channel <= 3; channel++)
-                frames_open(&f, channel);
-            done(client);
-        }
-        rig.broker.is_lazy = true;
-        for (int i = 0; i < 200; i++)
-            do_anything();
-        if (rig.broker.killed.code != 0)
-            fail_msg("seed %llu: %s", (unsigned long long)round, rig.broker.killed.text);
-        teardown(NULL);
-        setup(NULL);
-    }
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -695,7 +615,6 @@ int main(void)
         TEST(test_what_is_not_ours_is_not_deleted),
         TEST(test_what_can_not_be_deleted_stays_locked),
         TEST(test_the_connection_is_lost_in_the_middle),
-        TEST(test_anything_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,7 +167,9 @@ int amqp_intake_recover(struct amqp_lane *lane, struct amqp_command *command, st
     const bool is_async = command->spec->id == AMQP_BASIC_RECOVER_ASYNC_METHOD;
     amqp_basic_recover_ok_t ok = {0};
     if (intake->mode == AMQP_INTAKE_TX || (!is_async && intake->recovery != AMQP_RECOVERY_READY)) {
+        amqp_intake_remove_to(lane, UINT64_MAX); /* nobody's, for what the broker hears behind it */
         amqp_intake_pass(lane, command);
+        amqp_intake_account(lane);
         return 0;
     }
     intake->recovery = AMQP_RECOVERY_NONE;

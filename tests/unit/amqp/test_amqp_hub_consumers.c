@@ -432,6 +432,23 @@ static void test_recovery_of_a_channel_of_its_own(void **state)
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
+/* What the first one gives back is not there any more for what comes behind it. */
+static void test_recoveries_without_waiting(void **state)
+{
+    (void)state;
+    publish("q", 0, 2);
+    frames_get(&f, 1, "q", false);
+    say();
+    frames_plain(&f, 1, AMQP_BASIC_RECOVER_METHOD);
+    frames_plain(&f, 1, AMQP_BASIC_RECOVER_ASYNC_METHOD);
+    frames_ack(&f, 1, 0, true);
+    frames_get(&f, 1, "q", false);
+    say();
+    assert_last(AMQP_BASIC_GET_OK_METHOD);
+    assert_int_equal(rig_last(&rig, CLIENT)->tag, 2);
+    assert_int_equal(unacked(1)->unacked_count, 1);
+}
+
 /* --- tags --- */
 
 /* A quorum queue would end the connection. */
@@ -623,6 +640,7 @@ int main(void)
         TEST(test_messages_that_were_got),
         TEST(test_recovery_spares_the_proxys),
         TEST(test_recovery_of_a_channel_of_its_own),
+        TEST(test_recoveries_without_waiting),
         TEST(test_a_tag_used_again_with_messages_of_its_first_use),
         TEST(test_a_tag_that_is_an_alias),
         TEST(test_several_tags_that_the_broker_makes_up),

@@ -148,7 +148,7 @@ def basic_recover(rng, _home):
 
 
 def basic_qos(rng, _home):
-    return Command("Basic.Qos", {"prefetch_count": rng.choice((0, 1, 2, 10)), "global_qos": False})
+    return Command("Basic.Qos", {"prefetch_count": rng.choice((0, 1, 2, 10)), "global_qos": flag(rng, .25)})
 
 
 def tx_select(_rng, _home):

@@ -202,14 +202,16 @@ class Player:
         What comes behind tx.commit or channel.close, and basic.cancel before consume-ok, may end a connection or not.
         The answers to basic.consume and cancel come from the queue, other answers may pass them. With a consumer that
         acks nothing, what was on its way when its channel is closed is lost or not. Queues do acks before messages, if
-        both wait."""
+        both wait, and deliver in between what an ack has made room for."""
         parts = [[]]
-        is_silent = any(self.seat(name).open(number).silent for (name, number), _command in step.said)
+        logs = [self.seat(name).open(number) for (name, number), _command in step.said]
+        is_silent, is_fed = any(log.silent for log in logs), any(log.consumers for log in logs)
         for actor, command in step.said:
-            if command.name == "Basic.Cancel" or command.name in SETTLING and has_messages(parts[-1]):
+            is_silent |= command.name == "Basic.Consume" and command.arguments["no_ack"]
+            if command.name == "Basic.Cancel" or command.name in SETTLING and (is_fed or has_messages(parts[-1])):
                 parts.append([])
             parts[-1].append((actor, command))
-            if is_silent or command.name in SLOW:
+            if is_silent or command.name in SLOW or is_fed and command.name in SETTLING:
                 parts.append([])
         return [part for part in parts if part]
 

@@ -137,10 +137,9 @@ static void deliver(struct model_broker *model, struct model_consumer *consumer,
 static bool can_take(const struct model_broker *model, const struct model_consumer *consumer)
 {
     const struct model_deliveries *d = &model->channels[consumer->channel].deliveries;
-    if (consumer->no_ack)
-        return true;
-    return (consumer->prefetch == 0 || consumer->unacked < consumer->prefetch) &&
-           (d->limit == 0 || d->unacked_count < d->limit);
+    if (d->limit > 0 && d->unacked_count >= d->limit)
+        return false; /* not even without acknowledgements, which don't count */
+    return consumer->no_ack || consumer->prefetch == 0 || consumer->unacked < consumer->prefetch;
 }
 
 static struct model_consumer *next_consumer(struct model_broker *model, struct model_queue *queue)

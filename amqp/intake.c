@@ -172,7 +172,12 @@ bool amqp_intake_must_wait(const struct amqp_lane *lane, const struct amqp_comma
     switch (command->spec->id) {
     case AMQP_BASIC_CANCEL_METHOD: return is_busy(intake, command);
     case AMQP_BASIC_GET_METHOD: return intake->is_getting;
-    case AMQP_BASIC_RECOVER_METHOD: return intake->recovery == AMQP_RECOVERY_ASKED;
+    case AMQP_BASIC_RECOVER_METHOD:
+        return intake->recovery == AMQP_RECOVERY_ASKED || intake->recovery == AMQP_RECOVERY_SENT;
+    case AMQP_BASIC_RECOVER_ASYNC_METHOD:
+    case AMQP_BASIC_ACK_METHOD:
+    case AMQP_BASIC_NACK_METHOD:
+    case AMQP_BASIC_REJECT_METHOD: return intake->recovery == AMQP_RECOVERY_SENT;
     case AMQP_TX_SELECT_METHOD: return intake->mode < AMQP_INTAKE_TX && !amqp_intake_is_fit(lane);
     case AMQP_BASIC_QOS_METHOD:
         return limit_of(command) > 0 && intake->mode < AMQP_INTAKE_LIMITED && !amqp_intake_is_fit(lane);
@@ -350,6 +355,7 @@ bool amqp_intake_hear(struct amqp_lane *lane, struct amqp_command **command)
     case AMQP_BASIC_GET_OK_METHOD: hear_get_ok(lane, *command); return true;
     case AMQP_BASIC_GET_EMPTY_METHOD: lane->intake.is_getting = false; return true;
     case AMQP_BASIC_RECOVER_OK_METHOD: /* all that was delivered before it is in its queue again */
+        lane->intake.recovery = AMQP_RECOVERY_NONE;
         amqp_intake_remove_to(lane, UINT64_MAX);
         amqp_intake_account(lane);
         return true;

@@ -32,6 +32,7 @@ enum amqp_recovery {
     AMQP_RECOVERY_NONE,
     AMQP_RECOVERY_ASKED, /* basic.recover waits until the broker has answered all before it */
     AMQP_RECOVERY_READY,
+    AMQP_RECOVERY_SENT, /* to the broker as it is; what comes before the answer will be delivered again */
 };
 
 struct amqp_intake {

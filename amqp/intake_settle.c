@@ -166,10 +166,10 @@ int amqp_intake_recover(struct amqp_lane *lane, struct amqp_command *command, st
     struct amqp_intake *intake = &lane->intake;
     const bool is_async = command->spec->id == AMQP_BASIC_RECOVER_ASYNC_METHOD;
     amqp_basic_recover_ok_t ok = {0};
-    if (intake->mode == AMQP_INTAKE_TX || (!is_async && intake->recovery != AMQP_RECOVERY_READY)) {
-        amqp_intake_remove_to(lane, UINT64_MAX); /* nobody's, for what the broker hears behind it */
+    const bool is_tx = intake->mode == AMQP_INTAKE_TX;
+    if (is_tx || (!is_async && intake->recovery != AMQP_RECOVERY_READY)) {
+        intake->recovery = is_tx ? AMQP_RECOVERY_NONE : AMQP_RECOVERY_SENT;
         amqp_intake_pass(lane, command);
-        amqp_intake_account(lane);
         return 0;
     }
     intake->recovery = AMQP_RECOVERY_NONE;

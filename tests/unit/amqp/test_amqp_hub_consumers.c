@@ -449,6 +449,28 @@ static void test_recoveries_without_waiting(void **state)
     assert_int_equal(unacked(1)->unacked_count, 1);
 }
 
+/* What arrives before the answer has been given back as well. */
+static void test_an_ack_behind_a_recovery(void **state)
+{
+    (void)state;
+    consume("q", "tag", false);
+    publish("q", 0, 2);
+    frames_publish(&f, 1, "q", "\2", 1);
+    rig_say(&rig, PUBLISHER, &f);
+    rig_pump_without_answers(&rig); /* the third is under way */
+    frames_plain(&f, 1, AMQP_BASIC_RECOVER_METHOD);
+    rig_say(&rig, CLIENT, &f);
+    rig_pump_without_answers(&rig);
+    model_broker_answer(&rig.broker, 1);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(delivered(), 3);
+    frames_ack(&f, 1, 0, true);
+    say();
+    assert_int_equal(delivered(), 6);
+    assert_false(rig_got(&rig, CLIENT, AMQP_CHANNEL_CLOSE_METHOD));
+    assert_int_equal(unacked(1)->unacked_count, 3);
+}
+
 /* --- tags --- */
 
 /* A quorum queue would end the connection. */
@@ -641,6 +663,7 @@ int main(void)
         TEST(test_recovery_spares_the_proxys),
         TEST(test_recovery_of_a_channel_of_its_own),
         TEST(test_recoveries_without_waiting),
+        TEST(test_an_ack_behind_a_recovery),
         TEST(test_a_tag_used_again_with_messages_of_its_first_use),
         TEST(test_a_tag_that_is_an_alias),
         TEST(test_several_tags_that_the_broker_makes_up),

@@ -89,6 +89,9 @@ static const struct config_setting settings[] = {
                         "per-guest; split, publishing apart from consuming, is refused with the reason"),
     CONFIG_LIST(struct host_config, exchange_types, .name = "exchange-type", .metavar = "TYPE",
                 .help = "direct mode: an exchange type of a plugin that guests may declare"),
+    CONFIG_LIST(struct host_config, queue_types, .name = "queue-type", .metavar = "TYPE",
+                .help = "direct mode: a type of queues that guests may declare: classic, quorum or stream "
+                        "(otherwise all)"),
     CONFIG_UNSIGNED(struct host_config, channels_per_session, .name = "channels-per-session",
                     .initial = "2047", .min = 1, .max = 65535,
                     .help = "direct mode: channels that one client may have open"),

@@ -42,6 +42,7 @@ struct host_config {
     int identity;    /* enum host_identity */
     int connections; /* enum host_connections */
     struct config_list exchange_types;
+    struct config_list queue_types;
     unsigned channels_per_session;
     size_t body_max_bytes;
     size_t publish_memory_bytes;

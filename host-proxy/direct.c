@@ -56,6 +56,7 @@ static struct amqp_hub_config hub_config(const struct direct *direct, const stru
                  .handshake_timeout_ms = (uint32_t)config->broker_timeout_ms,
                  .close_timeout_ms = CLOSE_TIMEOUT_MS},
         .exchange_types = direct->exchange_types,
+        .queue_types = direct->queue_types,
         .reply_tokens_max = REPLY_TOKENS_MAX,
         .body_max = config->body_max_bytes,
         .memory_max = config->publish_memory_bytes,
@@ -67,15 +68,24 @@ static struct amqp_hub_config hub_config(const struct direct *direct, const stru
     };
 }
 
-/* The list with NULL behind it. 0 or -1: out of memory. */
-static int configure_exchange_types(struct direct *direct, const struct config_list *types)
+/* A list with NULL behind it; its items stay the settings'. NULL: out of memory. */
+static const char **terminated(const struct config_list *list)
 {
-    direct->exchange_types = calloc(types->count + 1, sizeof(*direct->exchange_types));
-    if (direct->exchange_types == NULL)
-        return -1;
-    for (size_t i = 0; i < types->count; i++)
-        direct->exchange_types[i] = types->items[i];
-    return 0;
+    const char **items = calloc(list->count + 1, sizeof(*items));
+
+    for (size_t i = 0; items != NULL && i < list->count; i++)
+        items[i] = list->items[i];
+    return items;
+}
+
+/* 0 or -1: out of memory. */
+static int configure_types(struct direct *direct, const struct host_config *config)
+{
+    direct->exchange_types = terminated(&config->exchange_types);
+    if (direct->exchange_types == NULL || config->queue_types.count == 0)
+        return direct->exchange_types != NULL ? 0 : -1;
+    direct->queue_types = terminated(&config->queue_types);
+    return direct->queue_types != NULL ? 0 : -1;
 }
 
 /* The URL's user and password. NULL: out of memory. */
@@ -150,7 +160,7 @@ int direct_init(struct direct *direct, struct host *host, struct upstream_url *u
     configure_sessions(direct, config);
     if (configure_tls(direct, config) < 0)
         return -1;
-    if (configure_exchange_types(direct, &config->exchange_types) == 0 && configure_pool(direct, config) == 0)
+    if (configure_types(direct, config) == 0 && configure_pool(direct, config) == 0)
         return 0;
     log_error(NULL, "cannot start", LOG_STR("reason", "out of memory"));
     return -1;
@@ -163,6 +173,7 @@ void direct_deinit(struct direct *direct)
     mux_uv_tls_destroy(direct->tls);
     upstream_url_deinit(&direct->url);
     free(direct->exchange_types);
+    free(direct->queue_types);
 }
 
 /* ── Sessions ── */

@@ -19,7 +19,8 @@ struct direct {
     struct mux_uv_tls *tls; /* amqps; NULL: amqp */
     struct pool pool;
     struct far_set sessions;
-    const char **exchange_types; /* ends with NULL; NULL: the core ones only */
+    const char **exchange_types; /* ends with NULL */
+    const char **queue_types;    /* likewise; NULL: all */
     uint64_t broker_wait_ms;
     const char *vhost;               /* the only one, with a fixed identity; NULL: the client's */
     struct guest_entry *opening;     /* whose OPEN is being looked at */

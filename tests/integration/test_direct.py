@@ -168,7 +168,7 @@ class FixedRefused(Direct):
 class Limits(Direct):
     """What one client may have is its own limit; what all may have together is RabbitMQ's for one connection."""
     PER_SESSION = 1200
-    host_args = ("--channels-per-session", PER_SESSION, "--body-max", "64k")
+    host_args = ("--channels-per-session", PER_SESSION, "--body-max", "64k", "--queue-type", "classic")
 
     def open_channels(self, client: RawClient, count: int) -> None:
         client.send(b"".join(method((20, 10), b"\0", channel=number) for number in range(1, count + 1)))
@@ -196,6 +196,12 @@ class Limits(Direct):
             self.assertEqual(found.close_reason()[0], 506)
             one.send(method((20, 40), b"\0\0\0\0\0\0\0", channel=1))  # the first goes on: channel.close
             one.expect((20, 41))
+
+    def test_queue_types(self):
+        self.channel().queue_declare("plain", arguments={"x-queue-type": "classic"}, auto_delete=True)
+        with self.assertRaises(pika.exceptions.ChannelClosedByBroker) as caught:
+            self.channel().queue_declare("other", durable=True, arguments={"x-queue-type": "quorum"})
+        self.assertEqual(caught.exception.reply_code, 403)
 
     def test_body(self):
         channel = self.channel(confirm=True)

@@ -195,14 +195,14 @@ static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_comman
 {
     const uint32_t method = command->spec->id;
     if (method == AMQP_CHANNEL_CLOSE_METHOD) {
-        if (slot->state != AMQP_SLOT_OPEN && slot->state != AMQP_SLOT_CLOSING) {
+        if (slot->state != AMQP_SLOT_OPEN && slot->state != AMQP_SLOT_CLOSING) { /* the second one */
             amqp_command_destroy(command);
-            return -1;
+            return 0;
         }
         hear_close(hub, slot, command);
     } else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD) {
         amqp_command_destroy(command);
-        if (slot->state != AMQP_SLOT_CLOSING && slot->state != AMQP_SLOT_CROSSED)
+        if (slot->state == AMQP_SLOT_OPEN)
             return -1;
         hear_close_ok(hub, slot);
     } else {
@@ -219,11 +219,17 @@ static int hear_whose(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_
 
 /*
  * In RabbitMQ one process says a channel's Close and another all else, so deliveries may come behind the
- * Close: until the Close-Ok is written, and even a little later. They are nobody's any more.
+ * Close: until the Close-Ok is written, and even a little later, up to the next open-ok. They are nobody's
+ * any more.
  */
-static bool is_late(const struct amqp_hub *hub, const struct amqp_frame *frame)
+static bool is_late(struct amqp_slot *slot, const struct amqp_frame *frame)
 {
-    return frame->channel > 0 && frame->channel <= hub->slots.count;
+    if (slot == NULL || slot->state == AMQP_SLOT_ANSWERING)
+        return true;
+    if (frame->type == AMQP_FRAME_METHOD && frame->size >= 4 &&
+        amqp_get_u32(frame->payload) == AMQP_CHANNEL_OPEN_OK_METHOD)
+        slot->has_answered = true;
+    return !slot->has_answered;
 }
 
 static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, struct amqp_exception *e,
@@ -233,8 +239,10 @@ static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, stru
     struct amqp_slot *slot = amqp_slots_find(&hub->slots, frame->channel);
     struct amqp_command *command = NULL;
     hub->now = now;
-    if (slot == NULL || slot->state == AMQP_SLOT_ANSWERING)
-        return is_late(hub, frame) ? 0 : confused(e, frame);
+    if (frame->channel > hub->slots.count)
+        return confused(e, frame);
+    if (is_late(slot, frame))
+        return 0;
     switch (amqp_assembler_feed(&slot->assembler, &broker_rules, frame, &command, e)) {
     case AMQP_ASSEMBLER_MORE: return 0;
     case AMQP_ASSEMBLER_COMMAND: return hear_whose(hub, slot, command) < 0 ? confused(e, frame) : 0;

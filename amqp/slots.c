@@ -54,6 +54,7 @@ struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user 
     slots->ours = (uint16_t)(slots->ours + (user == AMQP_SLOT_OURS));
     slot->user = user;
     slot->state = AMQP_SLOT_OPEN;
+    slot->has_answered = false;
     return slot;
 }
 
@@ -103,7 +104,7 @@ bool amqp_slot_close_ok_heard(struct amqp_slots *slots, struct amqp_slot *slot)
 bool amqp_slot_close_ok_written(struct amqp_slots *slots, struct amqp_slot *slot)
 {
     if (slot->state == AMQP_SLOT_CROSSED)
-        slot->state = AMQP_SLOT_CLOSING;
+        slot->state = AMQP_SLOT_ANSWERED;
     else
         give_back(slots, slot);
     return slot->state == AMQP_SLOT_FREE;

@@ -9,7 +9,9 @@
  *     FREE ─► OPEN ─ our Close queued ────► CLOSING ─ Close-Ok heard ──────────► FREE
  *                └── the broker's Close ─► ANSWERING ─ our Close-Ok written ─► FREE
  *
- * When both closes cross, Close-Ok must be heard and written both.
+ * When both closes cross, Close-Ok must be heard and written both. RabbitMQ may say Close twice (an error
+ * behind an error), but wants one Close-Ok. What it says between the last Close-Ok and the next open-ok is
+ * late.
  */
 
 #include "amqp/assembler.h"
@@ -21,6 +23,7 @@ enum amqp_slot_state {
     AMQP_SLOT_CLOSING,   /* Close-Ok must be heard */
     AMQP_SLOT_ANSWERING, /* Close-Ok must be written */
     AMQP_SLOT_CROSSED,   /* both */
+    AMQP_SLOT_ANSWERED,  /* it was CROSSED, and only hearing is left */
 };
 
 /* Who takes a slot. */
@@ -38,6 +41,7 @@ struct amqp_slot {
     uint16_t number;
     enum amqp_slot_state state;
     enum amqp_slot_user user;
+    bool has_answered;                   /* open-ok was heard */
     struct amqp_member *member;          /* whose it is until it is free again; NULL: our own, or free */
     struct amqp_errand_channel *errands; /* of our own; NULL: a client's, or free */
     struct amqp_lane *lane;              /* NULL: what the broker says is of no interest any more */

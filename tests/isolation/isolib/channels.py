@@ -6,7 +6,7 @@ from pika.spec import Basic, Channel, Confirm, Connection, Exchange, Queue, Tx
 from harness.amqp_raw import method, short_string
 
 from .offender import says
-from .program import FINE, Program
+from .program import FINE, LEFT, Program
 
 CLOSE = Channel.Close(200, "", 0, 0)
 PERSISTENT = spec.BasicProperties(delivery_mode=2)
@@ -37,6 +37,15 @@ def ignored_while_closing(o) -> None:
     o.publish()
     o.say(Channel.CloseOk())
     o.do(Channel.Open())
+
+
+def errs_while_closing(*behind: spec.amqp_object.Method):
+    """RabbitMQ looks for the last declared queue even behind an error, and closes the channel twice."""
+    def act(o) -> None:
+        o.say(Queue.Declare(queue="none", passive=True), Queue.Bind(queue="", exchange="amq.direct"), *behind)
+        o.hear(Channel.Close)
+        o.leave()
+    return act
 
 
 def opens_during_close(o) -> None:
@@ -95,6 +104,8 @@ PROGRAMS = [
     Program(504, "a Close-Ok too many", closes_twice),
     Program(FINE, "closes that cross", closing_crosses),
     Program(FINE, "methods behind an error", ignored_while_closing),
+    Program(LEFT, "an error behind an error", errs_while_closing()),
+    Program(LEFT, "an error behind an error, and a close that crosses", errs_while_closing(CLOSE)),
     Program(FINE, "closed and opened again", lambda o: (o.do(CLOSE), o.do(Channel.Open()))),
 
     Program(503, "a Close-Ok unasked", says(Channel.CloseOk())),

@@ -208,7 +208,10 @@ class Player:
         is_silent, is_fed = any(log.silent for log in logs), any(log.consumers for log in logs)
         for actor, command in step.said:
             is_silent |= command.name == "Basic.Consume" and command.arguments["no_ack"]
-            if command.name == "Basic.Cancel" or command.name in SETTLING and (is_fed or has_messages(parts[-1])):
+            is_last = command.arguments.get("queue") == ""  # RabbitMQ looks for it even behind an error, and errs again
+            if is_last or command.name == "Basic.Cancel":
+                parts.append([])
+            if command.name in SETTLING and (is_fed or has_messages(parts[-1])):
                 parts.append([])
             parts[-1].append((actor, command))
             if is_silent or command.name in SLOW or is_fed and command.name in SETTLING:

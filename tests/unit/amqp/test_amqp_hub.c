@@ -238,6 +238,53 @@ static void assert_crossed(unsigned client, uint16_t code)
     assert_int_equal(rig.hub.slots.used, 0);
 }
 
+static void broker_closes(uint16_t channel)
+{
+    amqp_channel_close_t close = {.reply_code = AMQP_NOT_FOUND};
+    frames_method(&f, channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
+    amqp_hub_feed(&rig.hub, f.bytes, f.len, 0);
+    f.len = 0;
+}
+
+/* An error behind an error: RabbitMQ says Close twice and wants one Close-Ok. */
+static void test_the_broker_closes_a_channel_twice(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
+        model_broker_close_channel(&rig.broker, n);
+    close_channel(1);
+    say(0);
+    rig_pump_without_answers(&rig);
+    model_broker_answer(&rig.broker, 1);
+    rig.broker_reads = false;
+    rig_pump(&rig);
+    broker_closes(1); /* with a Close-Ok to be said and one to be heard */
+    rig.broker_reads = true;
+    rig_pump_without_answers(&rig);
+    broker_closes(1); /* with one to be heard */
+    rig_pump(&rig);
+    broker_closes(1); /* when all is said */
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.killed.code, 0);
+    assert_crossed(0, AMQP_CODE_NOT_FOUND);
+}
+
+/* What was said about the last use of a number. */
+static void test_what_comes_before_open_ok_is_late(void **state)
+{
+    (void)state;
+    open_channel(1);
+    say(0);
+    rig_pump_without_answers(&rig);
+    broker_closes(1);
+    deliver_to(1);
+    rig_pump(&rig);
+    assert_int_equal(rig.clients[0].events, 1);
+    assert_last(0, 1, AMQP_CHANNEL_OPEN_OK_METHOD);
+    assert_int_equal(rig.broker.killed.code, 0);
+}
+
 static void test_both_close_a_channel_at_once(void **state)
 {
     (void)state;
@@ -813,6 +860,8 @@ int main(void)
         TEST(test_more_channels_than_agreed),
         TEST(test_the_broker_closes_a_channel),
         TEST(test_deliveries_behind_the_brokers_close),
+        TEST(test_the_broker_closes_a_channel_twice),
+        TEST(test_what_comes_before_open_ok_is_late),
         TEST(test_both_close_a_channel_at_once),
         TEST(test_a_refusal_is_told_to_a_client_that_closes),
         TEST(test_the_brokers_refusal_comes_before_the_proxys),

@@ -118,6 +118,13 @@ static int refuse_exclusive(const struct amqp_lane *lane, uint32_t method, struc
     return 0;
 }
 
+/* A queue has become a stream meanwhile, on another connection, and the broker has yet to say so. */
+static bool has_other_type(const struct amqp_lane *lane)
+{
+    return lane->asking.state == AMQP_ASKING_KNOWS &&
+           (lane->asking.type == AMQP_TYPE_STREAM || lane->asking.type == AMQP_TYPE_UNKNOWN);
+}
+
 /* Consumers become such as the mode needs, one after another if the types of their queues must be known. */
 static int prepare_mode(struct amqp_lane *lane, enum amqp_intake_mode mode, uint32_t method,
                         struct amqp_exception *e)
@@ -129,11 +136,11 @@ static int prepare_mode(struct amqp_lane *lane, enum amqp_intake_mode mode, uint
         return -1;
     intake->next_mode = mode;
     amqp_intake_fit(lane);
-    if (lane->asking.state == AMQP_ASKING_KNOWS) { /* of a queue that no consumer needs any longer */
-        amqp_queues_leave(lane);
-        amqp_intake_fit(lane);
-    }
-    return 0;
+    if (!has_other_type(lane))
+        return 0;
+    amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_PRECONDITION_FAILED, method,
+                       "the queue of a consumer with no_ack is another one by now");
+    return -1;
 }
 
 /* Answers to earlier commands come before its own: they must be here when it is answered. */

@@ -316,6 +316,8 @@ static bool hear_cancel(struct amqp_lane *lane, struct amqp_command **command)
     const bool is_told = can_be_told && retag(lane, command, tap);
     if (tap->state == AMQP_TAP_ENDING)
         return is_told;
+    if (lane->intake.next_mode != lane->intake.mode) /* it may be the one that the lane waits for */
+        amqp_queues_leave(lane);
     lane->intake.has_reused = true;
     lane->intake.recent = NULL;
     if (tap == tap->consumer->tap)

@@ -305,10 +305,12 @@ void amqp_queues_leave(struct amqp_lane *lane)
     amqp_types_leave(lane);
 }
 
-/* Whether the type of the queue is known and harmless. */
+/* Whether the type of the queue is known and harmless. One queue at a time is asked about. */
 static bool has_type_for(struct amqp_lane *lane, const struct amqp_command *consume,
                          const struct amqp_name *name)
 {
+    if (lane->asking.state != AMQP_ASKING_NOTHING && lane->asking.name != name)
+        return false;
     if (amqp_queues_must_wait(lane, consume))
         return false;
     return lane->asking.state == AMQP_ASKING_KNOWS && lane->asking.name == name &&

@@ -250,6 +250,23 @@ static void test_transactions_have_no_acks_of_ours(void **state)
     assert_int_equal(model_queue_consumers(&rig.broker, "auto"), 1);
 }
 
+/* The types of their queues must be asked for, one after the other. */
+static void test_transactions_after_several_consumers(void **state)
+{
+    (void)state;
+    consume("a", "a", true);
+    consume("b", "b", true);
+    consume("c", "c", true);
+    frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
+    say();
+    assert_last(AMQP_TX_SELECT_OK_METHOD);
+    publish("a", 0, 6);
+    publish("b", 0, 6);
+    publish("c", 0, 6);
+    assert_int_equal(delivered(), 18);
+    assert_int_equal(unacked(1)->unacked_count, 0);
+}
+
 static void test_an_exclusive_consumer_can_not_be_replaced(void **state)
 {
     amqp_basic_consume_t only = {.queue = amqp_cstring_bytes("q"),
@@ -651,6 +668,7 @@ int main(void)
         TEST(test_prefetch_is_that_of_each_consumer),
         TEST(test_a_limit_of_all_consumers),
         TEST(test_transactions_have_no_acks_of_ours),
+        TEST(test_transactions_after_several_consumers),
         TEST(test_an_exclusive_consumer_can_not_be_replaced),
         TEST(test_multiple_leaves_the_proxys_alone),
         TEST(test_multiple_after_the_proxys_have_left),

@@ -85,7 +85,7 @@ static void check_accounts(void)
         const struct model_channel *channel = &rig.broker.channels[lane->slot->number];
         REQUIRE(channel->state == MODEL_OPEN);
         REQUIRE(count[AMQP_HELD_BY_CLIENT] + count[AMQP_HELD_BY_PROXY] == channel->deliveries.unacked_count);
-        REQUIRE(client->is_deaf || count[AMQP_HELD_BY_PROXY] == 0);
+        REQUIRE(client->is_deaf || count[AMQP_HELD_BY_PROXY] == 0 || rig.broker.commits > 0);
     }
 }
 

@@ -186,6 +186,7 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
         break;
     case AMQP_TX_COMMIT_METHOD:
         channel->is_committing = true;
+        model->commits++;
         answer_plainly(model, number, AMQP_TX_COMMIT_OK_METHOD);
         break;
     case AMQP_BASIC_CONSUME_METHOD: model_consume(model, number, decoded); break;

@@ -43,6 +43,7 @@ struct model_broker {
     struct model_names names;
     bool is_lazy;      /* channels handle their commands when they are told to */
     char deleted[256]; /* the queue that is not made anew */
+    unsigned commits;  /* tx.commit, for which RabbitMQ would close a channel without transactions */
     unsigned made_up;  /* consumer tags */
     unsigned published;
     size_t published_bytes;

@@ -40,6 +40,7 @@ class Seat:
                                                capabilities={"consumer_cancel_notify": True})
         self.channels: dict[int, ChannelLog] = {}
         self.views: dict[int, Optional[Heard]] = {}
+        self.opening = 0  # the channel that is being opened
         self.end: Optional[str] = None  # what ended the connection
         for view in VIEWS.values():
             self.client.call(view, Channel.Open(), Channel.OpenOk)
@@ -48,7 +49,11 @@ class Seat:
         """That channel, open."""
         log = self.channels.get(number)
         if log is None:
-            self.client.call(number, Channel.Open(), Channel.OpenOk)
+            self.client.say(number, Channel.Open())
+            self.opening = number
+            while self.opening:
+                self.listen()
+                assert not self.end, f"the connection has ended while channel {number} was being opened: {self.end}"
             log = self.channels[number] = ChannelLog(self.tidy)
         return log
 
@@ -64,7 +69,9 @@ class Seat:
             self._end(heard)
         elif heard.channel in self.views:
             self.views[heard.channel] = heard
-        else:
+        elif heard.channel == self.opening and isinstance(heard.method, Channel.OpenOk):
+            self.opening = 0
+        elif heard.channel in self.channels:  # otherwise it was said behind the broker's Close
             self._hear(self.channels[heard.channel], heard)
 
     def _hear(self, log: ChannelLog, heard: Heard) -> None:

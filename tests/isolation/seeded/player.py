@@ -216,7 +216,8 @@ class Player:
         for actor, command in step.said:
             is_silent |= command.name == "Basic.Consume" and command.arguments["no_ack"]
             is_last = command.arguments.get("queue") == ""  # RabbitMQ looks for it even behind an error, and errs again
-            if is_last or command.name == "Basic.Cancel":
+            # The proxies' recover-async gives back what has been delivered when it comes, not what is on its way.
+            if is_last or command.name in ("Basic.Cancel", "Basic.RecoverAsync"):
                 parts.append([])
             if command.name in SETTLING and (is_fed or has_messages(parts[-1])):
                 parts.append([])

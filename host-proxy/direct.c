@@ -9,6 +9,7 @@
 
 /* What is not worth a setting. */
 #define FRAME_MAX        AMQP_HUB_FRAME_MAX
+#define LOGIN_TIMEOUT_MS 10000u /* for a client, from its first byte to Open: as RabbitMQ has it */
 #define CLOSE_TIMEOUT_MS 5000u
 #define END_TIMEOUT_MS   5000u
 #define STALL_TIMEOUT_MS 30000u
@@ -43,7 +44,7 @@ static void configure_front(struct direct *direct, const struct host_config *con
         .frame_max = FRAME_MAX,
         .channel_max = (uint16_t)config->channels_per_session,
         .heartbeat_s = heartbeat_s(config),
-        .handshake_timeout_ms = (uint32_t)config->handshake_timeout_ms,
+        .handshake_timeout_ms = LOGIN_TIMEOUT_MS,
         .close_timeout_ms = CLOSE_TIMEOUT_MS,
     };
 }

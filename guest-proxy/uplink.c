@@ -94,6 +94,11 @@ static void on_dialed(void *ctx, int fd, const char *text)
         again(uplink, text);
         return;
     }
+    if (uplink->session->state >=
+        MUX_SESSION_CLOSING) { /* uplink_stop comes later in this turn of the loop */
+        close(fd);
+        return;
+    }
     stream = calloc(1, sizeof(*stream));
     if (stream == NULL ||
         mux_uv_link_open(&stream->link, &guest->mux_loop, fd, &guest->link_config, &stream_ops) < 0) {

@@ -173,6 +173,13 @@ static bool is_busy(const struct amqp_intake *intake, const struct amqp_command 
     return consumer != NULL && (consumer->tap->state == AMQP_TAP_ASKED || consumer->next != NULL);
 }
 
+/* A quorum queue takes back, as redelivered, what is under way to a consumer that is cancelled. A full one
+ * gets nothing as long as nothing is acknowledged. */
+static bool is_changing(const struct amqp_intake *intake)
+{
+    return intake->consumers.wides > 0 && (intake->consumers.replaced > 0 || intake->retiring > 0);
+}
+
 bool amqp_intake_must_wait(const struct amqp_lane *lane, const struct amqp_command *command)
 {
     const struct amqp_intake *intake = &lane->intake;
@@ -184,7 +191,7 @@ bool amqp_intake_must_wait(const struct amqp_lane *lane, const struct amqp_comma
     case AMQP_BASIC_RECOVER_ASYNC_METHOD:
     case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_NACK_METHOD:
-    case AMQP_BASIC_REJECT_METHOD: return intake->recovery == AMQP_RECOVERY_SENT;
+    case AMQP_BASIC_REJECT_METHOD: return intake->recovery == AMQP_RECOVERY_SENT || is_changing(intake);
     case AMQP_TX_SELECT_METHOD: return intake->mode < AMQP_INTAKE_TX && !amqp_intake_is_fit(lane);
     case AMQP_BASIC_QOS_METHOD:
         return limit_of(command) > 0 && intake->mode < AMQP_INTAKE_LIMITED && !amqp_intake_is_fit(lane);

@@ -51,6 +51,7 @@ struct amqp_intake {
     bool has_reused;          /* a tag may have messages of an earlier consumer */
     bool waits_for_drain;     /* a consumer is to be replaced when the client has read all */
     uint64_t newest;          /* the highest delivery tag so far */
+    unsigned retiring;        /* taps that are ENDING without the client\'s knowledge */
     struct amqp_tap *recent;  /* whose delivery came last; NULL: look */
     size_t kept;              /* memory, as accounted for the member */
 };

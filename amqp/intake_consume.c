@@ -46,6 +46,7 @@ static void end_tap(struct amqp_lane *lane, struct amqp_tap *tap, bool tells_end
     amqp_basic_cancel_t cancel = {.consumer_tag = amqp_bytes_of(amqp_tap_alias(tap))};
     tap->state = AMQP_TAP_ENDING;
     tap->tells_end = tells_end;
+    lane->intake.retiring += !tells_end;
     lane->intake.has_reused = true;
     amqp_intake_say(lane, AMQP_BASIC_CANCEL_METHOD, &cancel);
 }
@@ -300,6 +301,7 @@ static bool hear_cancel_ok(struct amqp_lane *lane, struct amqp_command **command
         return false;
     const bool is_told = tap->tells_end && retag(lane, command, tap);
     lane->intake.recent = NULL;
+    lane->intake.retiring -= !tap->tells_end;
     amqp_consumers_drop_tap(&lane->intake.consumers, tap);
     amqp_intake_account(lane);
     return is_told;

@@ -60,7 +60,14 @@ class Workspace:
         if os.environ.get("AMQPVSOCK_KEEP"):
             print(f"kept: {self.path}", file=sys.stderr)
         else:
+            self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        """What a killed process had begun to write may still appear for a moment."""
+        deadline = time.monotonic() + 5
+        while self.path.exists() and time.monotonic() < deadline:
             shutil.rmtree(self.path, ignore_errors=True)
+            time.sleep(0 if not self.path.exists() else 0.05)
 
     def start(self, name: str, argv: Sequence, env: Optional[dict] = None, limits: Sequence[str] = (),
               talks: bool = False) -> Process:

@@ -7,6 +7,7 @@ AMQPVSOCK_FLOOD_MIB is the size of each flood; the default is the quick form, 10
 
     AMQPVSOCK_MODE=direct AMQPVSOCK_FLOOD_MIB=1024 tests/isolation/test_slow_reader.py
 """
+import itertools
 import os
 import struct
 import sys
@@ -36,9 +37,10 @@ BATCH = 50
 
 class Flood:
     """A queue full of numbered messages, put there past the proxies."""
+    numbers = itertools.count(1)  # RabbitMQ fails now and then when a quorum queue's name is used again at once
 
     def __init__(self, node, vhost: str, kind: str):
-        self.name, self.arguments = f"flood-{kind}", {"x-queue-type": kind}
+        self.name, self.arguments = f"flood-{kind}-{next(self.numbers)}", {"x-queue-type": kind}
         parameters = pika.ConnectionParameters(node.host, node.port, vhost, heartbeat=0)
         self.connection = pika.BlockingConnection(parameters)
         self.channel = self.connection.channel()

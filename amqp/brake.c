@@ -31,8 +31,9 @@ struct amqp_limits amqp_limits_of(const struct amqp_hub_config *config)
 static struct amqp_member *biggest_of(const struct amqp_hub *hub)
 {
     struct amqp_member *biggest = NULL;
-    struct amqp_member *member;
-    TAILQ_FOREACH (member, &hub->members, entry) {
+    struct amqp_seat *seat;
+    TAILQ_FOREACH (seat, &hub->seats, entry) {
+        struct amqp_member *member = seat->member;
         if (member->state != AMQP_MEMBER_JOINED || amqp_member_is_doomed(member))
             continue;
         if (biggest == NULL || amqp_load_held(&member->load) > amqp_load_held(&biggest->load))
@@ -45,7 +46,7 @@ static bool is_over_hard(const struct amqp_member *member)
 {
     const struct amqp_command *first = STAILQ_FIRST(&member->down);
     const size_t exempt = first != NULL ? amqp_command_cost(first) : 0;
-    return amqp_load_held(&member->load) - exempt > member->hub->limits.hard;
+    return amqp_load_held(&member->load) - exempt > member->main.hub->limits.hard;
 }
 
 static void doom(struct amqp_member *member, const char *why)
@@ -59,7 +60,7 @@ static void doom(struct amqp_member *member, const char *why)
 
 static void judge(struct amqp_member *member)
 {
-    struct amqp_hub *hub = member->hub;
+    struct amqp_hub *hub = member->main.hub;
     if (member->state == AMQP_MEMBER_JOINED && !amqp_member_is_doomed(member) && is_over_hard(member))
         doom(member, "more than one may have");
     if (hub->held <= hub->limits.all)
@@ -73,8 +74,8 @@ static void judge(struct amqp_member *member)
 
 static void account(struct amqp_member *member, size_t before, size_t after)
 {
-    if (member->hub != NULL)
-        member->hub->held = member->hub->held - before + after;
+    if (member->main.hub != NULL)
+        member->main.hub->held = member->main.hub->held - before + after;
 }
 
 static bool is_reply(const struct amqp_command *command)
@@ -89,7 +90,7 @@ void amqp_brake_queued(struct amqp_member *member, const struct amqp_command *co
     if (is_reply(command))
         member->load.replies += cost;
     account(member, 0, cost);
-    if (member->hub != NULL)
+    if (member->main.hub != NULL)
         judge(member);
 }
 
@@ -106,7 +107,7 @@ void amqp_brake_kept(struct amqp_member *member, size_t before, size_t after)
 {
     member->load.kept = member->load.kept - before + after;
     account(member, before, after);
-    if (member->hub != NULL && after > before)
+    if (member->main.hub != NULL && after > before)
         judge(member);
 }
 
@@ -117,5 +118,5 @@ void amqp_brake_leave(struct amqp_member *member)
 
 bool amqp_brake_lets_ask(const struct amqp_member *member)
 {
-    return member->load.replies < member->hub->limits.replies;
+    return member->load.replies < member->main.hub->limits.replies;
 }

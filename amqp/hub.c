@@ -42,13 +42,13 @@ void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct am
     }
     close->channel = slot->number;
     amqp_slot_close_queued(slot);
-    amqp_hub_send(hub, &slot->member->up, close);
+    amqp_hub_send(hub, &slot->seat->up, close);
 }
 
-static void free_slot(struct amqp_member *member, bool is_free)
+static void free_slot(struct amqp_seat *seat, bool is_free)
 {
     if (is_free)
-        amqp_member_slot_freed(member);
+        amqp_member_slot_freed(seat);
 }
 
 static void on_written(struct amqp_fair *fair, struct amqp_flow *flow, const struct amqp_command *command)
@@ -60,11 +60,11 @@ static void on_written(struct amqp_fair *fair, struct amqp_flow *flow, const str
     if (command->spec->id != AMQP_CHANNEL_CLOSE_OK_METHOD)
         return;
     struct amqp_slot *slot = amqp_slots_find(&hub->slots, command->channel);
-    struct amqp_member *member = slot->member;
+    struct amqp_seat *seat = slot->seat;
     if (slot->user == AMQP_SLOT_OURS)
         amqp_errands_close_ok_written(hub, slot);
     else
-        free_slot(member, amqp_slot_close_ok_written(&hub->slots, slot));
+        free_slot(seat, amqp_slot_close_ok_written(&hub->slots, slot));
 }
 
 /* --- memory --- */
@@ -95,9 +95,9 @@ bool amqp_hub_lets_read(struct amqp_hub *hub, struct amqp_member *member, bool i
 
 static void wake_all(struct amqp_hub *hub)
 {
-    struct amqp_member *member;
-    TAILQ_FOREACH (member, &hub->members, entry)
-        member->ops->on_wake(member);
+    struct amqp_seat *seat;
+    TAILQ_FOREACH (seat, &hub->seats, entry)
+        seat->member->ops->on_wake(seat->member);
 }
 
 /* --- from the broker --- */
@@ -133,33 +133,33 @@ static struct amqp_command *take_spare(struct amqp_slot *slot, struct amqp_comma
 
 static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
-    struct amqp_member *member = slot->member;
+    struct amqp_seat *seat = slot->seat;
     struct amqp_lane *lane = slot->lane;
     const struct amqp_exception none = {0};
-    const bool purged = amqp_flow_purge(&hub->fair, &member->up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
+    const bool purged = amqp_flow_purge(&hub->fair, &seat->up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
     struct amqp_command *answer = take_spare(slot, command);
     amqp_slot_close_heard(slot, purged);
     slot->lane = NULL;
     if (answer == command)
         command = NULL;
-    amqp_hub_send_close_ok(hub, &member->up, slot, answer);
+    amqp_hub_send_close_ok(hub, &seat->up, slot, answer);
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
-        amqp_member_judge(member, lane, amqp_lane_hear_close(lane, command), &none);
+        amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, command), &none);
     else
         amqp_command_destroy(command);
 }
 
 static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
 {
-    struct amqp_member *member = slot->member;
+    struct amqp_seat *seat = slot->seat;
     struct amqp_lane *lane = slot->lane;
     const struct amqp_exception none = {0};
     slot->lane = NULL;
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
-        amqp_member_judge(member, lane, amqp_lane_hear_close_ok(lane), &none);
-    free_slot(member, amqp_slot_close_ok_heard(&hub->slots, slot));
+        amqp_member_judge(seat->member, lane, amqp_lane_hear_close_ok(lane), &none);
+    free_slot(seat, amqp_slot_close_ok_heard(&hub->slots, slot));
 }
 
 static bool is_reply_token(void *ctx, struct amqp_span token)
@@ -187,7 +187,7 @@ static void hear_command(struct amqp_hub *hub, struct amqp_slot *slot, struct am
         return;
     }
     note_reply_token(hub, command);
-    amqp_member_judge(slot->member, slot->lane, amqp_lane_hear(slot->lane, command, &e), &e);
+    amqp_member_judge(slot->seat->member, slot->lane, amqp_lane_hear(slot->lane, command, &e), &e);
 }
 
 /* A complete command. 0 or -1: it can't be. */
@@ -272,12 +272,12 @@ static void on_running(struct amqp_back *back)
 static void on_blocked(struct amqp_back *back, const char *reason)
 {
     struct amqp_hub *hub = hub_of(back);
-    struct amqp_member *member;
+    struct amqp_seat *seat;
     const char *text = reason != NULL && reason[0] == '\0' ? "blocked" : reason;
     snprintf(hub->blocked, sizeof(hub->blocked), "%s", text != NULL ? text : "");
-    TAILQ_FOREACH (member, &hub->members, entry) {
-        amqp_front_notify_blocked(&member->front, text);
-        member->ops->on_wake(member);
+    TAILQ_FOREACH (seat, &hub->seats, entry) {
+        amqp_front_notify_blocked(&seat->member->front, text);
+        seat->member->ops->on_wake(seat->member);
     }
 }
 
@@ -288,10 +288,10 @@ static void cut_off_members(struct amqp_hub *hub, const struct amqp_exception *w
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
                        "the connection to the broker is lost: %s",
                        why->code != AMQP_CODE_NONE ? amqp_exception_cause(why) : "closed");
-    for (struct amqp_member *member = TAILQ_FIRST(&hub->members); member != NULL;) {
-        struct amqp_member *next = TAILQ_NEXT(member, entry);
-        amqp_member_cut_off(member, &e);
-        member = next;
+    for (struct amqp_seat *seat = TAILQ_FIRST(&hub->seats); seat != NULL;) {
+        struct amqp_seat *next = TAILQ_NEXT(seat, entry);
+        amqp_member_cut_off(seat->member, &e);
+        seat = next;
     }
 }
 
@@ -302,8 +302,8 @@ static void name_suspect(struct amqp_hub *hub, const struct amqp_exception *e)
         e->code == AMQP_CODE_CONNECTION_FORCED)
         return;
     const struct amqp_slot *slot = amqp_slots_find(&hub->slots, hub->last_channel);
-    if (slot != NULL && slot->member != NULL)
-        hub->ops->on_suspect(hub, slot->member, hub->last_method);
+    if (slot != NULL && slot->seat != NULL)
+        hub->ops->on_suspect(hub, slot->seat->member, hub->last_method);
 }
 
 static void on_down(struct amqp_back *back, const struct amqp_exception *e)
@@ -339,7 +339,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
 {
     *hub = (struct amqp_hub){.ops = ops, .config = config, .now = now};
     assert(config->back.frame_max > 0 && config->back.frame_max <= AMQP_HUB_FRAME_MAX);
-    TAILQ_INIT(&hub->members);
+    TAILQ_INIT(&hub->seats);
     STAILQ_INIT(&hub->slots.free);
     amqp_fair_init(&hub->fair, on_written);
     hub->rules = (struct amqp_rules){.exchange_types = config->exchange_types,
@@ -358,7 +358,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
 
 void amqp_hub_deinit(struct amqp_hub *hub)
 {
-    assert(TAILQ_EMPTY(&hub->members));
+    assert(TAILQ_EMPTY(&hub->seats));
     amqp_fair_clear(&hub->fair);
     amqp_queues_clear(hub);
     amqp_slots_deinit(&hub->slots);

@@ -17,6 +17,7 @@
 #include "amqp/fair.h"
 #include "amqp/queues.h"
 #include "amqp/rules.h"
+#include "amqp/seat.h"
 #include "amqp/slots.h"
 #include "amqp/tokens.h"
 #include <amqp.h>
@@ -83,8 +84,8 @@ struct amqp_hub {
     uint16_t last_channel;                      /* on which */
     struct amqp_limits limits;                  /* of what is held for clients */
     size_t held;                                /* for clients, of all members */
-    TAILQ_HEAD(, amqp_member) members;
-    size_t waiting_cost;           /* commands held back or incomplete, of all members */
+    TAILQ_HEAD(, amqp_seat) seats;              /* that members have taken */
+    size_t waiting_cost;                        /* commands held back or incomplete, of all members */
     struct amqp_member *favourite; /* the only one to be read while memory is short; NULL: none yet */
     uint64_t stall_ms;             /* when the favourite loses its patience */
     char blocked[256];             /* the broker's reason; "": it is not blocked */

@@ -58,7 +58,7 @@ void amqp_intake_no_memory(struct amqp_lane *lane)
 void amqp_intake_pass(struct amqp_lane *lane, struct amqp_command *command)
 {
     command->channel = lane->slot->number;
-    amqp_hub_send(lane->member->hub, &lane->member->up, command);
+    amqp_hub_send(lane->member->main.hub, &lane->member->main.up, command);
 }
 
 int amqp_intake_say(struct amqp_lane *lane, uint32_t method, void *decoded)
@@ -264,7 +264,7 @@ static uint8_t kind_of_queue(const amqp_queue_declare_t *declare)
 
 static int send_declare(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
-    const amqp_queue_declare_t *declare = amqp_command_decode(command, &lane->member->hub->pool);
+    const amqp_queue_declare_t *declare = amqp_command_decode(command, &lane->member->main.hub->pool);
     if (declare == NULL ||
         (!declare->nowait && amqp_due_push(&lane->intake.declares, kind_of_queue(declare)) < 0))
         return out_of_memory(command, e);
@@ -278,7 +278,7 @@ static void note_delete(struct amqp_lane *lane, const struct amqp_command *comma
     const struct amqp_span arguments = amqp_command_arguments(command);
     struct amqp_cursor c = amqp_cursor_over(arguments.data, arguments.len);
     amqp_take_u16(&c);
-    amqp_tokens_remove(&lane->member->hub->plain_queues, amqp_take_short_string(&c));
+    amqp_tokens_remove(&lane->member->main.hub->plain_queues, amqp_take_short_string(&c));
 }
 
 static void note_get(struct amqp_intake *intake, const struct amqp_command *get)
@@ -342,7 +342,7 @@ static bool hear_qos_ok(struct amqp_intake *intake)
 
 static void hear_declare_ok(struct amqp_lane *lane, const struct amqp_command *command)
 {
-    struct amqp_tokens *plain = &lane->member->hub->plain_queues;
+    struct amqp_tokens *plain = &lane->member->main.hub->plain_queues;
     const struct amqp_span arguments = amqp_command_arguments(command);
     struct amqp_cursor c = amqp_cursor_over(arguments.data, arguments.len);
     const struct amqp_span name = amqp_take_short_string(&c);

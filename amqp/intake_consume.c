@@ -18,7 +18,7 @@ static struct amqp_span first_short_string(const struct amqp_command *command)
 static struct amqp_command *make_consume(struct amqp_lane *lane, const struct amqp_tap *tap)
 {
     const struct amqp_command *said = tap->consumer->consume;
-    const amqp_basic_consume_t *decoded = amqp_command_decode(said, &lane->member->hub->pool);
+    const amqp_basic_consume_t *decoded = amqp_command_decode(said, &lane->member->main.hub->pool);
     if (decoded == NULL)
         return NULL;
     amqp_basic_consume_t consume = *decoded;
@@ -194,7 +194,7 @@ static int refuse_tag(struct amqp_command *command, struct amqp_span tag, struct
 int amqp_intake_consume(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
     struct amqp_consumers *all = &lane->intake.consumers;
-    amqp_pool_t *pool = &lane->member->hub->pool;
+    amqp_pool_t *pool = &lane->member->main.hub->pool;
     const amqp_basic_consume_t *consume = amqp_command_decode(command, pool);
     if (consume == NULL || name_queue(lane, &command, consume) < 0 ||
         (consume = amqp_command_decode(command, pool)) == NULL)

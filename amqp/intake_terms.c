@@ -7,7 +7,7 @@ static const char reply_queue[] = "amq.rabbitmq.reply-to";
 
 static const struct amqp_limits *limits_of(const struct amqp_lane *lane)
 {
-    return &lane->member->hub->limits;
+    return &lane->member->main.hub->limits;
 }
 
 /* Replies come to those who asked, and must be taken with no_ack; a stream would begin at its offset again.
@@ -39,7 +39,7 @@ bool amqp_consumer_can_be_replaced(struct amqp_lane *lane, const struct amqp_con
     if (lane->stream != NULL) /* it may be this one */
         return false;
     return is_wide(lane, consumer->prefetch) && amqp_consumers_has_room(&lane->intake.consumers) &&
-           amqp_tokens_use(&lane->member->hub->plain_queues, queue);
+           amqp_tokens_use(&lane->member->main.hub->plain_queues, queue);
 }
 
 /* What a consumer gets at first, in the mode that the channel is in or about to be in. */

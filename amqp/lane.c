@@ -55,7 +55,7 @@ static void forget(struct amqp_lane *lane)
 static void leave_slot(struct amqp_lane *lane, struct amqp_command *close)
 {
     if (lane->slot->state == AMQP_SLOT_OPEN)
-        amqp_hub_close_slot(lane->member->hub, lane->slot, close);
+        amqp_hub_close_slot(lane->member->main.hub, lane->slot, close);
 }
 
 void amqp_lane_destroy(struct amqp_lane *lane)
@@ -73,7 +73,7 @@ void amqp_lane_destroy(struct amqp_lane *lane)
 static int open_slot(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
     struct amqp_member *member = lane->member;
-    struct amqp_slots *slots = &member->hub->slots;
+    struct amqp_slots *slots = &member->main.hub->slots;
     const bool has_free = amqp_slots_has_free(slots, AMQP_SLOT_CLIENTS);
     struct amqp_slot *slot = amqp_slots_take(slots, AMQP_SLOT_CLIENTS);
     if (slot == NULL) {
@@ -82,13 +82,12 @@ static int open_slot(struct amqp_lane *lane, struct amqp_command *command, struc
                         : refuse(e, AMQP_CODE_RESOURCE_ERROR, AMQP_CHANNEL_OPEN_METHOD,
                                  "all channels of the shared connection are in use");
     }
-    slot->member = member;
+    amqp_seat_add_slot(&member->main, slot);
     slot->lane = lane;
-    member->slots++;
     lane->slot = slot;
     lane->state = AMQP_LANE_OPEN;
     command->channel = slot->number;
-    amqp_hub_send(member->hub, &member->up, command);
+    amqp_hub_send(member->main.hub, &member->main.up, command);
     return AMQP_LANE_GOES_ON;
 }
 
@@ -190,7 +189,7 @@ static void tidy_header(struct amqp_command *command)
 
 static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
-    struct amqp_hub *hub = lane->member->hub;
+    struct amqp_hub *hub = lane->member->main.hub;
     recycle_amqp_pool(&hub->pool);
     void *decoded = amqp_command_decode(command, &hub->pool);
     if (decoded == NULL)

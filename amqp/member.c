@@ -16,7 +16,7 @@ void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *
 {
     *member = (struct amqp_member){.ops = ops, .end_ms = UINT64_MAX};
     amqp_front_init(&member->front, &front_ops, config, now);
-    amqp_flow_init(&member->up);
+    amqp_seat_init(&member->main, member);
     STAILQ_INIT(&member->down);
     amqp_owner_init(&member->queues, member);
 }
@@ -38,7 +38,8 @@ static void drop_down(struct amqp_member *member)
 
 void amqp_member_deinit(struct amqp_member *member)
 {
-    assert(member->hub == NULL && member->lanes == NULL && amqp_flow_is_empty(&member->up));
+    assert(!amqp_seat_is_taken(&member->main) && member->lanes == NULL &&
+           amqp_flow_is_empty(&member->main.up));
     assert(member->queues.count == 0);
     drop_down(member);
     amqp_front_deinit(&member->front);
@@ -61,8 +62,7 @@ static void tell_end(struct amqp_member *member, uint64_t now)
 static void leave_hub(struct amqp_member *member)
 {
     amqp_brake_leave(member);
-    TAILQ_REMOVE(&member->hub->members, member, entry);
-    member->hub = NULL;
+    amqp_seat_leave(&member->main);
     member->state = AMQP_MEMBER_OVER;
 }
 
@@ -72,7 +72,7 @@ static void drop_partial(struct amqp_member *member, struct amqp_lane *lane)
     const size_t cost = amqp_assembler_cost(&lane->assembler);
     amqp_assembler_reset(&lane->assembler);
     member->partial_cost -= cost;
-    amqp_hub_account(member->hub, cost, 0);
+    amqp_hub_account(member->main.hub, cost, 0);
 }
 
 static void drop_lane(struct amqp_member *member, struct amqp_lane *lane)
@@ -86,8 +86,8 @@ static void drop_lanes(struct amqp_member *member)
 {
     while (member->lanes != NULL)
         drop_lane(member, member->lanes);
-    if (member->hub->favourite == member)
-        member->hub->favourite = NULL;
+    if (member->main.hub->favourite == member)
+        member->main.hub->favourite = NULL;
 }
 
 /* The lanes stay until the broker has answered; those that have no slot go at once. */
@@ -100,14 +100,14 @@ static void leave_lanes(struct amqp_member *member)
         if (amqp_lane_leave(lane) == AMQP_LANE_GONE)
             drop_lane(member, lane);
     }
-    if (member->hub->favourite == member)
-        member->hub->favourite = NULL;
+    if (member->main.hub->favourite == member)
+        member->main.hub->favourite = NULL;
 }
 
 /* All channels are free; exclusive queues may not be yet. */
 static void finish_leaving(struct amqp_member *member)
 {
-    if (amqp_queues_release(member->hub, member))
+    if (amqp_queues_release(member->main.hub, member))
         amqp_member_released(member);
 }
 
@@ -120,9 +120,9 @@ void amqp_member_released(struct amqp_member *member)
 static void begin_end(struct amqp_member *member, uint64_t now)
 {
     member->state = AMQP_MEMBER_ENDING;
-    member->end_ms = now + member->hub->config->end_timeout_ms;
+    member->end_ms = now + member->main.hub->config->end_timeout_ms;
     leave_lanes(member);
-    if (member->slots == 0)
+    if (member->main.slots == 0)
         finish_leaving(member);
     member->ops->on_wake(member);
 }
@@ -142,7 +142,7 @@ void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e
 {
     drop_down(member);
     member->end = *e;
-    member->end_ms = member->hub->now;
+    member->end_ms = member->main.hub->now;
     member->ops->on_wake(member);
 }
 
@@ -155,11 +155,12 @@ void amqp_member_gone(struct amqp_member *member, uint64_t now)
     amqp_member_end(member, &e, now);
 }
 
-void amqp_member_slot_freed(struct amqp_member *member)
+void amqp_member_slot_freed(struct amqp_seat *seat)
 {
-    assert(member->slots > 0);
-    member->slots--;
-    if (member->slots > 0 || member->state != AMQP_MEMBER_ENDING)
+    struct amqp_member *member = seat->member;
+    assert(seat->slots > 0);
+    seat->slots--;
+    if (member->main.slots > 0 || member->state != AMQP_MEMBER_ENDING)
         return;
     drop_lanes(member); /* those in TOLD, whose Close-Ok is of no interest */
     finish_leaving(member);
@@ -169,11 +170,10 @@ void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception
 {
     if (member->state == AMQP_MEMBER_JOINED) {
         member->end = *e;
-        member->end_ms = member->hub->now + member->hub->config->end_timeout_ms;
+        member->end_ms = member->main.hub->now + member->main.hub->config->end_timeout_ms;
     }
     drop_lanes(member);
     amqp_queues_abandon(member);
-    member->slots = 0;
     leave_hub(member);
     member->ops->on_wake(member);
 }
@@ -204,9 +204,8 @@ void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, uint64_t
     if (member->front.state != AMQP_FRONT_VHOST)
         return;
     member->state = AMQP_MEMBER_JOINED;
-    member->hub = hub;
+    amqp_seat_take(&member->main, hub);
     hub->now = now;
-    TAILQ_INSERT_TAIL(&hub->members, member, entry);
     amqp_front_open_ok(&member->front, now);
     if (hub->blocked[0] != '\0')
         amqp_front_notify_blocked(&member->front, hub->blocked);
@@ -241,13 +240,13 @@ static int feed_lane(struct amqp_member *member, struct amqp_lane *lane, const s
                      struct amqp_exception *e)
 {
     const struct amqp_assembler_rules rules = {
-        .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = member->hub->config->body_max};
+        .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = member->main.hub->config->body_max};
     const size_t before = amqp_assembler_cost(&lane->assembler);
     struct amqp_command *command = NULL;
     const int rc = amqp_assembler_feed(&lane->assembler, &rules, frame, &command, e);
     const size_t after = amqp_assembler_cost(&lane->assembler);
     member->partial_cost = member->partial_cost - before + after;
-    amqp_hub_account(member->hub, before, after);
+    amqp_hub_account(member->main.hub, before, after);
     switch (rc) {
     case AMQP_ASSEMBLER_MORE: return AMQP_LANE_GOES_ON;
     case AMQP_ASSEMBLER_COMMAND: return amqp_lane_take(lane, command, e);
@@ -266,7 +265,7 @@ void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int v
     else if (verdict == AMQP_LANE_REFUSED && e->scope == AMQP_SCOPE_CHANNEL)
         amqp_lane_refuse(lane, e);
     else if (verdict == AMQP_LANE_REFUSED)
-        amqp_member_end(member, e, member->hub->now);
+        amqp_member_end(member, e, member->main.hub->now);
 }
 
 static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, uint64_t now)
@@ -275,7 +274,7 @@ static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, u
     struct amqp_exception e = {0};
     if (member->state != AMQP_MEMBER_JOINED)
         return;
-    member->hub->now = now;
+    member->main.hub->now = now;
     struct amqp_lane *lane = lane_for(member, frame->channel, &e);
     if (lane == NULL)
         amqp_member_end(member, &e, now);
@@ -287,7 +286,7 @@ static void on_close(struct amqp_front *front)
 {
     struct amqp_member *member = member_of(front);
     if (member->state == AMQP_MEMBER_JOINED)
-        begin_end(member, member->hub->now);
+        begin_end(member, member->main.hub->now);
 }
 
 static void on_fault(struct amqp_front *front, const struct amqp_exception *e, uint64_t now)
@@ -305,8 +304,8 @@ static const struct amqp_front_ops front_ops = {
 
 void amqp_member_feed(struct amqp_member *member, const uint8_t *data, size_t len, uint64_t now)
 {
-    if (member->hub != NULL)
-        member->hub->now = now;
+    if (member->main.hub != NULL)
+        member->main.hub->now = now;
     amqp_front_feed(&member->front, data, len, now);
     if (member->front.state == AMQP_FRONT_CLOSED || member->front.state == AMQP_FRONT_CLOSING)
         amqp_member_end(member, &member->front.end, now); /* by its own fault, on channel 0 */
@@ -318,15 +317,16 @@ bool amqp_member_wants_input(struct amqp_member *member)
         return false;
     if (member->state != AMQP_MEMBER_JOINED)
         return true; /* only the end is read, or the handshake */
-    return member->up.cost + member->held_cost < member->hub->config->member_up_max &&
-           amqp_brake_lets_ask(member) && amqp_hub_lets_read(member->hub, member, member->partial_cost > 0);
+    return member->main.up.cost + member->held_cost < member->main.hub->config->member_up_max &&
+           amqp_brake_lets_ask(member) &&
+           amqp_hub_lets_read(member->main.hub, member, member->partial_cost > 0);
 }
 
 void amqp_member_account_held(struct amqp_member *member, size_t before, size_t after)
 {
     member->held_cost = member->held_cost - before + after;
-    if (member->hub != NULL)
-        amqp_hub_account(member->hub, before, after);
+    if (member->main.hub != NULL)
+        amqp_hub_account(member->main.hub, before, after);
 }
 
 /* --- to the client --- */
@@ -343,7 +343,7 @@ static void out_of_memory(struct amqp_member *member)
     if (member->state == AMQP_MEMBER_JOINED)
         amqp_member_doom(member, &e);
     else
-        member->end_ms = member->hub->now;
+        member->end_ms = member->main.hub->now;
 }
 
 void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)
@@ -447,8 +447,8 @@ uint64_t amqp_member_deadline(const struct amqp_member *member)
 
 void amqp_member_tick(struct amqp_member *member, uint64_t now)
 {
-    if (member->hub != NULL)
-        member->hub->now = now;
+    if (member->main.hub != NULL)
+        member->main.hub->now = now;
     amqp_front_tick(&member->front, now);
     if (now >= member->end_ms) {
         drop_down(member);

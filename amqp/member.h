@@ -41,19 +41,16 @@ struct amqp_member_ops {
 };
 
 struct amqp_member {
-    TAILQ_ENTRY(amqp_member) entry; /* in the hub's list: JOINED and ENDING */
     const struct amqp_member_ops *ops;
     enum amqp_member_state state;
     struct amqp_front front;
-    struct amqp_hub *hub;           /* JOINED and ENDING */
+    struct amqp_seat main;          /* taken in JOINED and ENDING */
     struct amqp_lane *lanes;        /* hash by the client's number */
-    struct amqp_flow up;            /* to the broker */
     struct amqp_command_queue down; /* to the client */
     struct amqp_load load;          /* what is held for the client */
     bool awaits_drain;              /* a lane is to be looked at when the client has read all */
     size_t held_cost;               /* commands held back in lanes */
     size_t partial_cost;            /* incomplete commands in lanes */
-    unsigned slots;                 /* that are not free yet */
     struct amqp_owner queues;       /* exclusive ones */
     struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
     uint64_t end_ms;           /* ENDING: when it is told at the latest */
@@ -107,13 +104,13 @@ static inline bool amqp_member_is_doomed(const struct amqp_member *member)
     return member->state == AMQP_MEMBER_JOINED && member->end.code != AMQP_CODE_NONE;
 }
 
-/* A slot of its is free again. */
-void amqp_member_slot_freed(struct amqp_member *member);
+/* A slot of one of its seats is free again. */
+void amqp_member_slot_freed(struct amqp_seat *seat);
 
 /* Whether nothing is left of it but exclusive queues, which are being deleted. */
 static inline bool amqp_member_is_releasing(const struct amqp_member *member)
 {
-    return member->state == AMQP_MEMBER_ENDING && member->slots == 0;
+    return member->state == AMQP_MEMBER_ENDING && member->main.slots == 0;
 }
 
 /* They are gone. */

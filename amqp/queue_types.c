@@ -129,7 +129,7 @@ void amqp_types_ask(struct amqp_lane *lane, struct amqp_name *name, enum amqp_us
     lane->asking.kind = kind;
     name->pins++;
     amqp_name_alter_begins(name, kind, lane->slot);
-    begin_probe(lane->member->hub, name);
+    begin_probe(lane->member->main.hub, name);
 }
 
 bool amqp_types_resume_one(struct amqp_name *name)
@@ -167,7 +167,7 @@ void amqp_types_leave(struct amqp_lane *lane)
         TAILQ_REMOVE(&name->asking, asking, entry);
     else if (asking->state == AMQP_ASKING_TOLD)
         TAILQ_REMOVE(&name->told, asking, entry);
-    amqp_types_unpin(lane->member->hub, name, asking->kind);
+    amqp_types_unpin(lane->member->main.hub, name, asking->kind);
     *asking = (struct amqp_asking){.state = AMQP_ASKING_NOTHING};
     amqp_name_unref(name);
 }
@@ -254,7 +254,7 @@ static int refuse(const struct amqp_lane *lane, const struct amqp_name *name, co
     const enum amqp_scope scope =
         amqp_code_is_hard((uint16_t)rule->code) ? AMQP_SCOPE_CONNECTION : AMQP_SCOPE_CHANNEL;
     amqp_exception_set(e, scope, rule->code, rule->method, "%squeue '%.*s' in vhost '%s'%s", rule->before,
-                       (int)name->len, (const char *)name->text, lane->member->hub->vhost, rule->behind);
+                       (int)name->len, (const char *)name->text, lane->member->main.hub->vhost, rule->behind);
     return -1;
 }
 

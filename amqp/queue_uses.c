@@ -23,7 +23,7 @@ void amqp_uses_begin(struct amqp_slot *slot, struct amqp_use *use)
         return;
     name->claims++;
     if (name->state == AMQP_NAME_FREE)
-        amqp_name_take(name, &slot->member->queues);
+        amqp_name_take(name, &slot->seat->member->queues);
 }
 
 /* Whatever came of it has been noted. */
@@ -70,7 +70,7 @@ static void hear_declare_ok(struct amqp_hub *hub, struct amqp_slot *slot, const 
 static void hear_delete_ok(const struct amqp_slot *slot, const struct amqp_use *use)
 {
     struct amqp_name *name = use->name;
-    if (!amqp_member_owns(slot->member, name))
+    if (!amqp_member_owns(slot->seat->member, name))
         return;
     if (name->claims > 0)
         name->state = AMQP_NAME_CLAIMED;

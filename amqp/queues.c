@@ -40,7 +40,7 @@ static void leave(struct amqp_lane *lane)
         return;
     TAILQ_REMOVE(&name->waits, &lane->wait, entry);
     lane->wait.name = NULL;
-    amqp_queues_changed(lane->member->hub, name);
+    amqp_queues_changed(lane->member->main.hub, name);
     amqp_name_unref(name);
 }
 
@@ -128,7 +128,7 @@ static void wait_for(struct amqp_lane *lane, struct amqp_name *name, enum amqp_u
     if (lane->wait.name == NULL)
         begin_wait(lane, name, kind);
     if (!amqp_member_owns(lane->member, name))
-        check_if_owned(lane->member->hub, name);
+        check_if_owned(lane->member->main.hub, name);
 }
 
 /* Whether the name lets it pass, and its type is known if that matters. */
@@ -156,7 +156,7 @@ static bool asks_about(const struct amqp_lane *lane, const struct amqp_subject *
 
 bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *command)
 {
-    struct amqp_names *names = &lane->member->hub->queues.names;
+    struct amqp_names *names = &lane->member->main.hub->queues.names;
     struct amqp_subject subject;
     const bool is_found = find_subject(lane, command, &subject);
     if (subject.how == AMQP_SUBJECT_NONE)
@@ -246,10 +246,10 @@ unsigned amqp_queues_max(const struct amqp_hub *hub)
 static int check_limit(struct amqp_member *member, const struct amqp_name *name,
                        const struct amqp_subject *subject, struct amqp_exception *e)
 {
-    const unsigned max = amqp_queues_max(member->hub);
+    const unsigned max = amqp_queues_max(member->main.hub);
     if (subject->kind != AMQP_USE_CLAIM || amqp_member_owns(member, name) || member->queues.count < max)
         return 0;
-    amqp_queues_look_after(member->hub, &member->queues, 16);
+    amqp_queues_look_after(member->main.hub, &member->queues, 16);
     amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_PRECONDITION_FAILED, AMQP_QUEUE_DECLARE_METHOD,
                        "cannot declare queue '%.*s': limit of exclusive queues (%u) is reached",
                        (int)subject->len, (const char *)subject->text, max);
@@ -273,14 +273,14 @@ static int admit(struct amqp_lane *lane, struct amqp_name *name, const struct am
     leave(lane);
     assert(verdict != WAITS);
     if (verdict == LOCKED)
-        return locked(lane->member->hub, name, method, e);
+        return locked(lane->member->main.hub, name, method, e);
     return amqp_use_is_typed(subject->kind) ? no_memory(e) : check_limit(lane->member, name, subject, e);
 }
 
 static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject, uint32_t method,
                       void *decoded, struct amqp_exception *e)
 {
-    struct amqp_name *name = name_for(lane->member->hub, subject);
+    struct amqp_name *name = name_for(lane->member->main.hub, subject);
     struct amqp_use *use = name != NULL ? malloc(sizeof(*use)) : NULL;
     if (use == NULL) {
         amqp_name_unref(name);
@@ -324,7 +324,7 @@ int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, 
     const bool asks = is_typed && amqp_use_is_typed(subject.kind);
     if (!is_found || subject.how != AMQP_SUBJECT_NAMED || lane->slot->uses.count >= AMQP_USES_MAX)
         return -1;
-    struct amqp_name *name = name_for(lane->member->hub, &subject);
+    struct amqp_name *name = name_for(lane->member->main.hub, &subject);
     struct amqp_use *use = NULL;
     if (name != NULL &&
         (asks ? has_type_for(lane, consume, name) : judge(lane, name, subject.kind) == PASSES))

@@ -71,7 +71,7 @@ static void give_back(struct amqp_slots *slots, struct amqp_slot *slot)
     amqp_command_destroy(slot->spare);
     slot->spare = NULL;
     slot->state = AMQP_SLOT_FREE;
-    slot->member = NULL;
+    slot->seat = NULL;
     slot->errands = NULL;
     slot->lane = NULL;
     slots->used--;

@@ -34,7 +34,7 @@ enum amqp_slot_user {
 
 struct amqp_errand_channel;
 struct amqp_lane;
-struct amqp_member;
+struct amqp_seat;
 
 struct amqp_slot {
     STAILQ_ENTRY(amqp_slot) entry; /* while free */
@@ -42,7 +42,7 @@ struct amqp_slot {
     enum amqp_slot_state state;
     enum amqp_slot_user user;
     bool has_answered;                   /* open-ok was heard */
-    struct amqp_member *member;          /* whose it is until it is free again; NULL: our own, or free */
+    struct amqp_seat *seat;              /* whose it is until it is free again; NULL: our own, or free */
     struct amqp_errand_channel *errands; /* of our own; NULL: a client's, or free */
     struct amqp_lane *lane;              /* NULL: what the broker says is of no interest any more */
     struct amqp_assembler assembler;

@@ -184,7 +184,7 @@ void shared_abort(struct shared *shared)
 
 bool shared_is_used(const struct shared *shared)
 {
-    return is_wanted(shared) || (shared->hub_open && !TAILQ_EMPTY(&shared->uv_hub.hub.members));
+    return is_wanted(shared) || (shared->hub_open && !TAILQ_EMPTY(&shared->uv_hub.hub.seats));
 }
 
 static void on_kept_long_enough(uv_timer_t *timer)

@@ -86,9 +86,9 @@ static const struct amqp_member_ops member_ops = {on_login, on_open, on_member_w
 static int session_of(void *ctx, uint16_t channel)
 {
     const struct rig *rig = ctx;
-    const struct amqp_member *member = rig->hub.slots.slots[channel - 1].member;
+    const struct amqp_seat *seat = rig->hub.slots.slots[channel - 1].seat;
     for (int i = 0; i < RIG_CLIENTS; i++) {
-        if (member == &rig->clients[i].member)
+        if (seat == &rig->clients[i].member.main)
             return i;
     }
     return MODEL_PROXY;

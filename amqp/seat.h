@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef AMQP_SEAT_H
+#define AMQP_SEAT_H
+
+/* A member's place on a hub: what waits there to be sent for it, and how many of the hub's slots it has. */
+
+#include "amqp/fair.h"
+#include <stdbool.h>
+#include <sys/queue.h>
+
+struct amqp_hub;
+struct amqp_member;
+struct amqp_slot;
+
+struct amqp_seat {
+    TAILQ_ENTRY(amqp_seat) entry; /* in the hub's list, while it is taken */
+    struct amqp_hub *hub;         /* NULL: it is not taken */
+    struct amqp_member *member;
+    struct amqp_flow up; /* to the broker */
+    unsigned slots;      /* that are not free yet */
+};
+
+void amqp_seat_init(struct amqp_seat *seat, struct amqp_member *member);
+
+static inline bool amqp_seat_is_taken(const struct amqp_seat *seat)
+{
+    return seat->hub != NULL;
+}
+
+/* Takes it on this hub. */
+void amqp_seat_take(struct amqp_seat *seat, struct amqp_hub *hub);
+
+/* Leaves it; all slots are free, or the hub is lost. No effect if it is not taken. */
+void amqp_seat_leave(struct amqp_seat *seat);
+
+/* The slot, which was nobody's, is the seat's until it is free again. */
+void amqp_seat_add_slot(struct amqp_seat *seat, struct amqp_slot *slot);
+
+#endif

@@ -185,17 +185,22 @@ static void handle_frame(struct amqp_back *back, const struct amqp_frame *frame,
         amqp_back_fail(back, &e);
 }
 
-/* A node that speaks something else answers with its own header, not with a frame. */
-static void explain(struct amqp_back *back, const struct amqp_exception *e)
+/* A node that speaks something else answers with its own header, not with a frame; TLS with an alert, that it
+ * can't make sense of ours. */
+static void explain(struct amqp_back *back, uint8_t first, const struct amqp_exception *e)
 {
-    if (back->state == AMQP_BACK_STARTING)
-        fail(back, AMQP_CODE_NOT_IMPLEMENTED, "the broker does not speak AMQP 0-9-1");
-    else
+    enum { TLS_ALERT = 21 };
+    if (back->state != AMQP_BACK_STARTING)
         amqp_back_fail(back, e);
+    else if (first == TLS_ALERT)
+        fail(back, AMQP_CODE_NOT_IMPLEMENTED, "this port of the broker speaks TLS: it takes amqps");
+    else
+        fail(back, AMQP_CODE_NOT_IMPLEMENTED, "the broker does not speak AMQP 0-9-1");
 }
 
 void amqp_back_feed(struct amqp_back *back, const uint8_t *data, size_t len, uint64_t now)
 {
+    const uint8_t first = len > 0 ? data[0] : 0;
     amqp_pulse_heard(&back->pulse, now);
     while (back->state != AMQP_BACK_CLOSED) {
         struct amqp_exception e;
@@ -206,7 +211,7 @@ void amqp_back_feed(struct amqp_back *back, const uint8_t *data, size_t len, uin
         if (rc == AMQP_FRAME_WHOLE)
             handle_frame(back, &frame, now);
         else if (rc == AMQP_FRAME_BAD)
-            explain(back, &e);
+            explain(back, first, &e);
         else
             fail(back, AMQP_CODE_RESOURCE_ERROR, "out of memory");
     }

@@ -327,6 +327,15 @@ static bool is_refusal(const struct amqp_exception *e)
            e->code == AMQP_CODE_INVALID_PATH;
 }
 
+/* A node was reached, and that was all. */
+static void note_handshake_failure(struct shared *shared, const struct amqp_exception *e)
+{
+    char text[sizeof(shared->peer) + sizeof(e->text)];
+
+    snprintf(text, sizeof(text), "%s: %s", shared->peer, amqp_exception_cause(e));
+    note_failure(shared, text);
+}
+
 static void on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception *e)
 {
     struct shared *shared = of_hub(uv_hub);
@@ -346,7 +355,7 @@ static void on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception *e)
     } else if (shared->is_refused && !is_fixed(shared)) {
         tell_refused(shared, e);
     } else {
-        note_failure(shared, amqp_exception_cause(e));
+        note_handshake_failure(shared, e);
     }
 }
 

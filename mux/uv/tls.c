@@ -8,6 +8,8 @@
  */
 #include "mux/uv/tls.h"
 
+#include "mux/uv/tls_reason.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/err.h>
@@ -45,18 +47,11 @@ static struct tls_filter *tls_of(struct mux_uv_filter *filter)
 
 /* ── Errors ── */
 
-/* Note what OpenSSL has to say about its failure. */
+/* Note what OpenSSL has to say about its failure. Only the first one is a cause. */
 static int failed(struct tls_filter *tls)
 {
-    long verdict = SSL_get_verify_result(tls->ssl);
-    unsigned long error = ERR_get_error();
-    const char *text = ERR_reason_error_string(error);
-
-    if (verdict != X509_V_OK)
-        snprintf(tls->reason, sizeof(tls->reason), "the server's certificate is refused: %s",
-                 X509_verify_cert_error_string(verdict));
-    else
-        snprintf(tls->reason, sizeof(tls->reason), "TLS failed: %s", text != NULL ? text : "protocol error");
+    if (tls->reason[0] == '\0')
+        mux_uv_tls_describe(tls->ssl, tls->reason, sizeof(tls->reason));
     return -EPROTO;
 }
 

@@ -1,8 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Direct mode: host-proxy ends the clients' AMQP connections and puts their channels on one of its own."""
-import ssl
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -249,45 +247,6 @@ class Detached(Direct):
         except pika.exceptions.ChannelClosedByBroker as closed:
             return closed.reply_code == 404
         return False
-
-
-class Tls(Direct):
-    """The nodes behind amqps; forwarders stand for their TLS listeners."""
-    scheme = "amqps"
-
-    @classmethod
-    def make_chain(cls):
-        cls.certificate, cls.key = (cls.workspace.path / name for name in ("node.crt", "node.key"))
-        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                        "-keyout", cls.key, "-out", cls.certificate, "-days", "2", "-subj", "/CN=node",
-                        "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True, timeout=30)
-        cls.host_args = ("--tls-ca", cls.certificate, "--broker-wait", "1s")
-        return super().make_chain()
-
-    @classmethod
-    def forwarder(cls, broker):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(cls.certificate, cls.key)
-        return Forwarder(broker, tls=context)
-
-    def test_served(self):
-        self.works(self.connect())
-
-    def test_certificate_is_checked(self):
-        self.chain.host.terminate()
-        before, self.chain.host_args = self.chain.host_args, ["--broker-wait", "1s"]
-        try:
-            self.chain.start_host()
-            with RawClient(self.chain.endpoint(), timeout=20) as client:
-                client.start()
-                client.start_ok()
-                code, text = client.read_close()
-            self.assertEqual(code, 320)
-            self.assertRegex(text, "broker unreachable: .*certificate")
-        finally:
-            self.chain.host.terminate()
-            self.chain.host_args = before
-            self.chain.start_host()
 
 
 class PerGuest(Direct):

@@ -2,7 +2,6 @@
 """Small network pieces for tests: who is connected to whom, a counting forwarder, an echo server."""
 import select
 import socket
-import ssl
 import threading
 from typing import Optional
 
@@ -94,20 +93,17 @@ class Echo(Server):
 
 
 class Forwarder(Server):
-    """Passes connections on to another endpoint, and counts them. `tls`: it is a TLS server, its target not."""
+    """Passes connections on to another endpoint, and counts them."""
 
-    def __init__(self, target: Endpoint, port: Optional[int] = None, tls: Optional[ssl.SSLContext] = None):
-        self.target, self.tls = target, tls
+    def __init__(self, target: Endpoint, port: Optional[int] = None):
+        self.target = target
         super().__init__(port)
 
     def serve(self, sock: socket.socket) -> None:
-        if self.tls:
-            sock = self.tls.wrap_socket(sock, server_side=True)
         with sock, socket.create_connection(self.target) as other:
             peer = {sock: other, other: sock}
             while not self._stop.is_set():
-                held = [sock] if self.tls and sock.pending() else []  # decrypted already
-                for ready in held or select.select([sock, other], [], [], 1)[0]:
+                for ready in select.select([sock, other], [], [], 1)[0]:
                     data = ready.recv(65536)
                     if not data:
                         return

@@ -385,6 +385,14 @@ static void test_not_amqp(void **state)
     assert_string_equal(seen.down.text, "NOT_IMPLEMENTED - the broker does not speak AMQP 0-9-1");
 }
 
+static void test_tls(void **state)
+{
+    (void)state;
+    amqp_back_feed(&back, (const uint8_t *)"\x15\3\3\0\2\2\x0a", 7, 0); /* unexpected_message */
+    assert_string_equal(seen.down.text,
+                        "NOT_IMPLEMENTED - this port of the broker speaks TLS: it takes amqps");
+}
+
 static void tune(uint16_t channel_max, uint32_t frame_max)
 {
     amqp_connection_start_ok_t start_ok = {.mechanism = amqp_cstring_bytes("PLAIN"),
@@ -555,6 +563,7 @@ int main(void)
         TEST(test_a_silent_broker),
         TEST(test_a_silent_client),
         TEST(test_not_amqp),
+        TEST(test_tls),
         TEST(test_limits_of_tune_ok),
         TEST(test_mechanisms),
         TEST(test_what_a_client_must_not_say_on_channel_0),

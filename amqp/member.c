@@ -2,6 +2,7 @@
 #define HASH_NONFATAL_OOM 1 /* an element that could not be added has no table then */
 
 #include "amqp/member.h"
+#include "amqp/member_internal.h"
 #include <assert.h>
 
 static const struct amqp_front_ops front_ops;
@@ -21,167 +22,13 @@ void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *
     amqp_owner_init(&member->queues, member);
 }
 
-/* The first command in line for the client is written, or will not be. */
-static void destroy_first(struct amqp_member *member)
-{
-    struct amqp_command *command = STAILQ_FIRST(&member->down);
-    STAILQ_REMOVE_HEAD(&member->down, entry);
-    amqp_brake_unqueued(member, command);
-    amqp_command_destroy(command);
-}
-
-static void drop_down(struct amqp_member *member)
-{
-    while (!STAILQ_EMPTY(&member->down))
-        destroy_first(member);
-}
-
 void amqp_member_deinit(struct amqp_member *member)
 {
     assert(!amqp_seat_is_taken(&member->main) && member->lanes == NULL &&
            amqp_flow_is_empty(&member->main.up));
     assert(member->queues.count == 0);
-    drop_down(member);
+    amqp_member_drop_down(member);
     amqp_front_deinit(&member->front);
-}
-
-/* --- the end --- */
-
-/* Tells the client, unless it was told: what it asked for, or what it did. */
-static void tell_end(struct amqp_member *member, uint64_t now)
-{
-    member->end_ms = UINT64_MAX;
-    drop_down(member);
-    if (member->end.code != AMQP_CODE_NONE)
-        amqp_front_close(&member->front, &member->end, now);
-    else
-        amqp_front_close_ok(&member->front);
-}
-
-/* The client is told as soon as what waits for it has been written (amqp_member_write). */
-static void leave_hub(struct amqp_member *member)
-{
-    amqp_brake_leave(member);
-    amqp_seat_leave(&member->main);
-    member->state = AMQP_MEMBER_OVER;
-}
-
-/* A message of which the rest will not be read. */
-static void drop_partial(struct amqp_member *member, struct amqp_lane *lane)
-{
-    const size_t cost = amqp_assembler_cost(&lane->assembler);
-    amqp_assembler_reset(&lane->assembler);
-    member->partial_cost -= cost;
-    amqp_hub_account(member->main.hub, cost, 0);
-}
-
-static void drop_lane(struct amqp_member *member, struct amqp_lane *lane)
-{
-    drop_partial(member, lane);
-    HASH_DEL(member->lanes, lane);
-    amqp_lane_destroy(lane);
-}
-
-static void drop_lanes(struct amqp_member *member)
-{
-    while (member->lanes != NULL)
-        drop_lane(member, member->lanes);
-    if (member->main.hub->favourite == member)
-        member->main.hub->favourite = NULL;
-}
-
-/* The lanes stay until the broker has answered; those that have no slot go at once. */
-static void leave_lanes(struct amqp_member *member)
-{
-    struct amqp_lane *lane;
-    struct amqp_lane *next;
-    HASH_ITER (hh, member->lanes, lane, next) {
-        drop_partial(member, lane);
-        if (amqp_lane_leave(lane) == AMQP_LANE_GONE)
-            drop_lane(member, lane);
-    }
-    if (member->main.hub->favourite == member)
-        member->main.hub->favourite = NULL;
-}
-
-/* All channels are free; exclusive queues may not be yet. */
-static void finish_leaving(struct amqp_member *member)
-{
-    if (amqp_queues_release(member->main.hub, member))
-        amqp_member_released(member);
-}
-
-void amqp_member_released(struct amqp_member *member)
-{
-    leave_hub(member);
-    member->ops->on_wake(member);
-}
-
-static void begin_end(struct amqp_member *member, uint64_t now)
-{
-    member->state = AMQP_MEMBER_ENDING;
-    member->end_ms = now + member->main.hub->config->end_timeout_ms;
-    leave_lanes(member);
-    if (member->main.slots == 0)
-        finish_leaving(member);
-    member->ops->on_wake(member);
-}
-
-void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e, uint64_t now)
-{
-    if (member->state == AMQP_MEMBER_GREETING) {
-        amqp_front_close(&member->front, e, now);
-        member->ops->on_wake(member);
-    } else if (member->state == AMQP_MEMBER_JOINED) {
-        member->end = *e;
-        begin_end(member, now);
-    }
-}
-
-void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e)
-{
-    drop_down(member);
-    member->end = *e;
-    member->end_ms = member->main.hub->now;
-    member->ops->on_wake(member);
-}
-
-void amqp_member_gone(struct amqp_member *member, uint64_t now)
-{
-    struct amqp_exception e;
-    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "the client is gone");
-    amqp_front_abandon(&member->front);
-    drop_down(member);
-    amqp_member_end(member, &e, now);
-}
-
-void amqp_member_slot_freed(struct amqp_seat *seat)
-{
-    struct amqp_member *member = seat->member;
-    assert(seat->slots > 0);
-    seat->slots--;
-    if (member->main.slots > 0 || member->state != AMQP_MEMBER_ENDING)
-        return;
-    drop_lanes(member); /* those in TOLD, whose Close-Ok is of no interest */
-    finish_leaving(member);
-}
-
-void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e)
-{
-    if (member->state == AMQP_MEMBER_JOINED) {
-        member->end = *e;
-        member->end_ms = member->main.hub->now + member->main.hub->config->end_timeout_ms;
-    }
-    drop_lanes(member);
-    amqp_queues_abandon(member);
-    leave_hub(member);
-    member->ops->on_wake(member);
-}
-
-bool amqp_member_is_over(const struct amqp_member *member)
-{
-    const bool is_free = member->state == AMQP_MEMBER_OVER || member->state == AMQP_MEMBER_GREETING;
-    return is_free && member->front.state == AMQP_FRONT_CLOSED;
 }
 
 /* --- from the client --- */
@@ -261,7 +108,7 @@ void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int v
                        const struct amqp_exception *e)
 {
     if (verdict == AMQP_LANE_GONE)
-        drop_lane(member, lane);
+        amqp_member_drop_lane(member, lane);
     else if (verdict == AMQP_LANE_REFUSED && e->scope == AMQP_SCOPE_CHANNEL)
         amqp_lane_refuse(lane, e);
     else if (verdict == AMQP_LANE_REFUSED)
@@ -286,7 +133,7 @@ static void on_close(struct amqp_front *front)
 {
     struct amqp_member *member = member_of(front);
     if (member->state == AMQP_MEMBER_JOINED)
-        begin_end(member, member->main.hub->now);
+        amqp_member_begin_end(member, member->main.hub->now);
 }
 
 static void on_fault(struct amqp_front *front, const struct amqp_exception *e, uint64_t now)
@@ -329,114 +176,6 @@ void amqp_member_account_held(struct amqp_member *member, size_t before, size_t 
         amqp_hub_account(member->main.hub, before, after);
 }
 
-/* --- to the client --- */
-
-static bool listens(const struct amqp_member *member)
-{
-    return member->front.state == AMQP_FRONT_RUNNING || member->front.state == AMQP_FRONT_WINDING_UP;
-}
-
-static void out_of_memory(struct amqp_member *member)
-{
-    struct amqp_exception e;
-    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
-    if (member->state == AMQP_MEMBER_JOINED)
-        amqp_member_doom(member, &e);
-    else
-        member->end_ms = member->main.hub->now;
-}
-
-void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)
-{
-    if (!listens(member) || amqp_member_is_doomed(member)) {
-        amqp_command_destroy(command);
-        return;
-    }
-    if (command == NULL) {
-        out_of_memory(member);
-        return;
-    }
-    command->channel = channel;
-    STAILQ_INSERT_TAIL(&member->down, command, entry);
-    amqp_brake_queued(member, command);
-    member->ops->on_wake(member);
-}
-
-/* Deliveries of one lane, one after another, that the proxy acknowledges once they have left. */
-struct run {
-    struct amqp_lane *lane; /* NULL: none */
-    uint64_t first;
-    uint64_t last;
-};
-
-static void end_run(struct run *run)
-{
-    if (run->lane != NULL)
-        amqp_intake_written(run->lane, run->first, run->last);
-    run->lane = NULL;
-}
-
-static void note_written(struct amqp_member *member, const struct amqp_command *command, struct run *run)
-{
-    struct amqp_lane *lane = run->lane;
-    if (command->spec->id != AMQP_BASIC_DELIVER_METHOD)
-        return;
-    if (lane == NULL || lane->number != command->channel) {
-        end_run(run);
-        HASH_FIND(hh, member->lanes, &command->channel, sizeof(command->channel), lane);
-    }
-    if (lane == NULL || lane->intake.deliveries.count[AMQP_HELD_BY_PROXY] == 0)
-        return;
-    const uint64_t tag = amqp_delivery_tag(command);
-    if (amqp_deliveries_holder(&lane->intake.deliveries, tag) != AMQP_HELD_BY_PROXY)
-        return;
-    if (run->lane == NULL)
-        *run = (struct run){.lane = lane, .first = tag};
-    run->last = tag;
-}
-
-static size_t write_commands(struct amqp_member *member, uint8_t *buf, size_t size)
-{
-    struct run run = {.lane = NULL};
-    size_t used = 0;
-    while (!STAILQ_EMPTY(&member->down)) {
-        struct amqp_command *command = STAILQ_FIRST(&member->down);
-        used += amqp_command_write(command, member->front.frame_max, buf + used, size - used);
-        if (!amqp_command_written(command))
-            break;
-        note_written(member, command, &run);
-        destroy_first(member);
-    }
-    end_run(&run);
-    return used;
-}
-
-/* The client has read all there is. */
-static void note_drained(struct amqp_member *member)
-{
-    struct amqp_lane *lane;
-    member->awaits_drain = false;
-    for (lane = member->lanes; lane != NULL; lane = lane->hh.next)
-        amqp_intake_drained(lane);
-}
-
-size_t amqp_member_write(struct amqp_member *member, uint8_t *buf, size_t size, uint64_t now)
-{
-    size_t used = amqp_front_write(&member->front, buf, size);
-    assert(size >= AMQP_HUB_WRITE_MIN);
-    if (listens(member) && member->front.out.len == 0)
-        used += write_commands(member, buf + used, size - used);
-    if (member->awaits_drain && STAILQ_EMPTY(&member->down))
-        note_drained(member);
-    if (listens(member) && member->state == AMQP_MEMBER_OVER && STAILQ_EMPTY(&member->down)) {
-        tell_end(member, now);
-        used += amqp_front_write(&member->front, buf + used, size - used);
-    }
-    if (used > 0)
-        amqp_front_sent(&member->front, now);
-    return used;
-}
-
 /* --- time --- */
 
 uint64_t amqp_member_deadline(const struct amqp_member *member)
@@ -451,10 +190,10 @@ void amqp_member_tick(struct amqp_member *member, uint64_t now)
         member->main.hub->now = now;
     amqp_front_tick(&member->front, now);
     if (now >= member->end_ms) {
-        drop_down(member);
+        amqp_member_drop_down(member);
         if (member->state == AMQP_MEMBER_JOINED)
-            begin_end(member, now);
-        tell_end(member, now);
+            amqp_member_begin_end(member, now);
+        amqp_member_tell_end(member, now);
     } else if (member->state == AMQP_MEMBER_JOINED && member->front.state == AMQP_FRONT_CLOSED) {
         amqp_member_end(member, &member->front.end, now);
     }

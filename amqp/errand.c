@@ -34,7 +34,7 @@ static int open_channel(struct amqp_hub *hub, struct amqp_errand_channel *channe
 {
     amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
     struct amqp_command *command = amqp_command_make(AMQP_CHANNEL_OPEN_METHOD, &open);
-    struct amqp_slot *slot = command != NULL ? amqp_slots_take(&hub->slots, AMQP_SLOT_OURS) : NULL;
+    struct amqp_slot *slot = command != NULL ? amqp_slots_take(&hub->slots, AMQP_SLOT_OURS, hub->now) : NULL;
     if (slot == NULL) {
         amqp_command_destroy(command);
         return -1;

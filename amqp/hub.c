@@ -34,6 +34,20 @@ void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_com
         hub->ops->on_wake(hub);
 }
 
+/* Nobody's slots are ours. */
+static struct amqp_flow *flow_of(struct amqp_hub *hub, const struct amqp_slot *slot)
+{
+    return slot->seat != NULL ? &slot->seat->up : &hub->errands.up;
+}
+
+void amqp_hub_leave_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *close)
+{
+    if (amqp_kept_fence(hub, slot))
+        amqp_command_destroy(close);
+    else
+        amqp_hub_close_slot(hub, slot, close);
+}
+
 void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *close)
 {
     if (close == NULL) {
@@ -42,12 +56,12 @@ void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct am
     }
     close->channel = slot->number;
     amqp_slot_close_queued(slot);
-    amqp_hub_send(hub, &slot->seat->up, close);
+    amqp_hub_send(hub, flow_of(hub, slot), close);
 }
 
 static void free_slot(struct amqp_seat *seat, bool is_free)
 {
-    if (is_free)
+    if (is_free && seat != NULL)
         amqp_member_slot_freed(seat);
 }
 
@@ -136,13 +150,16 @@ static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp
     struct amqp_seat *seat = slot->seat;
     struct amqp_lane *lane = slot->lane;
     const struct amqp_exception none = {0};
-    const bool purged = amqp_flow_purge(&hub->fair, &seat->up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
+    struct amqp_flow *up = flow_of(hub, slot);
+    const bool purged = amqp_flow_purge(&hub->fair, up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
     struct amqp_command *answer = take_spare(slot, command);
+    if (slot->state == AMQP_SLOT_KEPT)
+        amqp_kept_remove(hub, slot);
     amqp_slot_close_heard(slot, purged);
     slot->lane = NULL;
     if (answer == command)
         command = NULL;
-    amqp_hub_send_close_ok(hub, &seat->up, slot, answer);
+    amqp_hub_send_close_ok(hub, up, slot, answer);
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
         amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, command), &none);
@@ -150,16 +167,30 @@ static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp
         amqp_command_destroy(command);
 }
 
-static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
+/* All is said on the slot for the lane that has left it. */
+static void end_lane(struct amqp_hub *hub, struct amqp_slot *slot)
 {
-    struct amqp_seat *seat = slot->seat;
     struct amqp_lane *lane = slot->lane;
     const struct amqp_exception none = {0};
     slot->lane = NULL;
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
-        amqp_member_judge(seat->member, lane, amqp_lane_hear_close_ok(lane), &none);
+        amqp_member_judge(slot->seat->member, lane, amqp_lane_hear_close_ok(lane), &none);
+}
+
+static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
+{
+    struct amqp_seat *seat = slot->seat;
+    end_lane(hub, slot);
     free_slot(seat, amqp_slot_close_ok_heard(&hub->slots, slot));
+}
+
+static void hear_fence(struct amqp_hub *hub, struct amqp_slot *slot)
+{
+    struct amqp_seat *seat = slot->seat;
+    end_lane(hub, slot);
+    amqp_kept_add(hub, slot);
+    free_slot(seat, true);
 }
 
 static bool is_reply_token(void *ctx, struct amqp_span token)
@@ -195,16 +226,19 @@ static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_comman
 {
     const uint32_t method = command->spec->id;
     if (method == AMQP_CHANNEL_CLOSE_METHOD) {
-        if (slot->state != AMQP_SLOT_OPEN && slot->state != AMQP_SLOT_CLOSING) { /* the second one */
+        if (!amqp_slot_may_be_closed(slot)) {
             amqp_command_destroy(command);
             return 0;
         }
         hear_close(hub, slot, command);
     } else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD) {
         amqp_command_destroy(command);
-        if (slot->state == AMQP_SLOT_OPEN)
+        if (slot->state == AMQP_SLOT_OPEN || slot->state == AMQP_SLOT_FENCED || slot->state == AMQP_SLOT_KEPT)
             return -1;
         hear_close_ok(hub, slot);
+    } else if (method == AMQP_CHANNEL_FLOW_OK_METHOD && slot->state == AMQP_SLOT_FENCED) {
+        amqp_command_destroy(command);
+        hear_fence(hub, slot);
     } else {
         command->is_quiet = !amqp_queues_hear(hub, slot, command);
         hear_command(hub, slot, command);
@@ -314,6 +348,7 @@ static void on_down(struct amqp_back *back, const struct amqp_exception *e)
     cut_off_members(hub, &why);
     amqp_fair_clear(&hub->fair);
     amqp_queues_clear(hub);
+    amqp_kept_init(&hub->kept);
     amqp_slots_deinit(&hub->slots);
     hub->ops->on_down(hub, &why);
 }
@@ -340,7 +375,8 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     *hub = (struct amqp_hub){.ops = ops, .config = config, .now = now};
     assert(config->back.frame_max > 0 && config->back.frame_max <= AMQP_HUB_FRAME_MAX);
     TAILQ_INIT(&hub->seats);
-    STAILQ_INIT(&hub->slots.free);
+    TAILQ_INIT(&hub->slots.free);
+    amqp_kept_init(&hub->kept);
     amqp_fair_init(&hub->fair, on_written);
     hub->rules = (struct amqp_rules){.exchange_types = config->exchange_types,
                                      .queue_types = config->queue_types,
@@ -432,7 +468,10 @@ static bool is_stalling(const struct amqp_hub *hub)
 uint64_t amqp_hub_deadline(const struct amqp_hub *hub)
 {
     const uint64_t back = amqp_back_deadline(&hub->back);
-    return is_stalling(hub) && hub->stall_ms < back ? hub->stall_ms : back;
+    const uint64_t kept = amqp_kept_deadline(hub);
+    const uint64_t stall = is_stalling(hub) ? hub->stall_ms : UINT64_MAX;
+    const uint64_t first = back < kept ? back : kept;
+    return first < stall ? first : stall;
 }
 
 void amqp_hub_tick(struct amqp_hub *hub, uint64_t now)
@@ -446,6 +485,7 @@ void amqp_hub_tick(struct amqp_hub *hub, uint64_t now)
         hub->favourite = NULL;
         wake_all(hub);
     }
+    amqp_kept_run(hub);
     amqp_back_tick(&hub->back, now);
     run(hub);
 }

@@ -15,6 +15,7 @@
 #include "amqp/brake.h"
 #include "amqp/errand.h"
 #include "amqp/fair.h"
+#include "amqp/kept.h"
 #include "amqp/queues.h"
 #include "amqp/rules.h"
 #include "amqp/seat.h"
@@ -48,6 +49,7 @@ struct amqp_hub_config {
     const char *const *queue_types;    /* likewise */
     unsigned reply_tokens_max;         /* direct reply-to tokens that are remembered */
     unsigned exclusive_max;            /* exclusive queues of one client; 0: AMQP_EXCLUSIVE_MAX_DEFAULT */
+    unsigned kept_max;                 /* channels that are kept open for clients to come; 0: none */
     uint64_t body_max;                 /* bytes of one message */
     size_t memory_max;    /* what all clients may have sent that the broker has not taken yet, in bytes */
     size_t member_up_max; /* of one client's complete commands: past it, nothing is read from it */
@@ -71,6 +73,7 @@ struct amqp_hub {
     const struct amqp_hub_config *config;
     struct amqp_back back;
     struct amqp_slots slots;
+    struct amqp_kept kept;
     struct amqp_fair fair;
     struct amqp_rules rules;
     struct amqp_tokens tokens;
@@ -143,6 +146,12 @@ void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_com
 /* Queues the Close-Ok to a Close of the broker's, made of `spare`, which is taken over. */
 void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_flow *flow, const struct amqp_slot *slot,
                             struct amqp_command *spare);
+
+/*
+ * Leaves an OPEN slot: it is kept for others if it can be, else closed, by `close` or, if that is NULL, one
+ * of our own. Takes `close` over.
+ */
+void amqp_hub_leave_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *close);
 
 /* Queues channel.close on an OPEN slot, which no lane has any more interest in. */
 void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *close);

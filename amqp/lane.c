@@ -51,11 +51,11 @@ static void forget(struct amqp_lane *lane)
 
 /* --- the slot --- */
 
-/* Gives the slot up; `close` NULL: with a Close of our own. */
+/* Gives the slot up; `close`: the client's Close, or NULL. */
 static void leave_slot(struct amqp_lane *lane, struct amqp_command *close)
 {
     if (lane->slot->state == AMQP_SLOT_OPEN)
-        amqp_hub_close_slot(lane->member->main.hub, lane->slot, close);
+        amqp_hub_leave_slot(lane->member->main.hub, lane->slot, close);
 }
 
 void amqp_lane_destroy(struct amqp_lane *lane)
@@ -70,33 +70,49 @@ void amqp_lane_destroy(struct amqp_lane *lane)
     free(lane);
 }
 
-static int open_slot(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+static void tell(struct amqp_lane *lane, struct amqp_command *command)
 {
-    struct amqp_member *member = lane->member;
-    struct amqp_slots *slots = &member->main.hub->slots;
-    const bool has_free = amqp_slots_has_free(slots, AMQP_SLOT_CLIENTS);
-    struct amqp_slot *slot = amqp_slots_take(slots, AMQP_SLOT_CLIENTS);
+    amqp_member_tell(lane->member, lane->number, command);
+}
+
+static void take_slot(struct amqp_lane *lane, struct amqp_slot *slot)
+{
+    amqp_seat_add_slot(&lane->member->main, slot);
+    slot->lane = lane;
+    lane->slot = slot;
+    lane->state = AMQP_LANE_OPEN;
+}
+
+static int open_new_slot(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    struct amqp_hub *hub = lane->member->main.hub;
+    const bool has_free = amqp_slots_has_free(&hub->slots, AMQP_SLOT_CLIENTS);
+    struct amqp_slot *slot = amqp_slots_take(&hub->slots, AMQP_SLOT_CLIENTS, hub->now);
     if (slot == NULL) {
         amqp_command_destroy(command);
         return has_free ? no_memory(e)
                         : refuse(e, AMQP_CODE_RESOURCE_ERROR, AMQP_CHANNEL_OPEN_METHOD,
                                  "all channels of the shared connection are in use");
     }
-    amqp_seat_add_slot(&member->main, slot);
-    slot->lane = lane;
-    lane->slot = slot;
-    lane->state = AMQP_LANE_OPEN;
+    take_slot(lane, slot);
     command->channel = slot->number;
-    amqp_hub_send(member->main.hub, &member->main.up, command);
+    amqp_hub_send(hub, &lane->member->main.up, command);
+    return AMQP_LANE_GOES_ON;
+}
+
+static int open_slot(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    amqp_channel_open_ok_t open_ok = {.channel_id = amqp_empty_bytes};
+    struct amqp_slot *kept = amqp_kept_take(lane->member->main.hub);
+    if (kept == NULL)
+        return open_new_slot(lane, command, e);
+    amqp_command_destroy(command);
+    take_slot(lane, kept);
+    tell(lane, amqp_command_make(AMQP_CHANNEL_OPEN_OK_METHOD, &open_ok));
     return AMQP_LANE_GOES_ON;
 }
 
 /* --- what the client is told --- */
-
-static void tell(struct amqp_lane *lane, struct amqp_command *command)
-{
-    amqp_member_tell(lane->member, lane->number, command);
-}
 
 static void tell_close_ok(struct amqp_lane *lane)
 {
@@ -222,6 +238,8 @@ static int forward(struct amqp_lane *lane, struct amqp_command *command, struct 
         close_for_client(lane, command);
         return AMQP_LANE_GOES_ON;
     }
+    if (!amqp_kept_leaves_no_trace(command->spec->id))
+        lane->slot->is_marked = true;
     if (amqp_intake_send(lane, command, e) == 0)
         return AMQP_LANE_GOES_ON;
     forget(lane);

@@ -13,6 +13,7 @@ enum amqp_subject_how {
     AMQP_SUBJECT_NONE,  /* it names no queue, or one that can't be there */
     AMQP_SUBJECT_NAMED, /* by `text` */
     AMQP_SUBJECT_LAST,  /* the last one declared */
+    AMQP_SUBJECT_LOST,  /* likewise, but none was declared on the channel */
     AMQP_SUBJECT_NEW,   /* the broker will find a name */
 };
 

@@ -99,7 +99,7 @@ static bool find_last(const struct amqp_slot *slot, struct amqp_subject *subject
     }
     if (last != NULL && !last->is_listed)
         return false;
-    subject->how = last != NULL ? AMQP_SUBJECT_NAMED : AMQP_SUBJECT_NONE;
+    subject->how = last != NULL ? AMQP_SUBJECT_NAMED : AMQP_SUBJECT_LOST;
     subject->len = last != NULL ? last->len : 0;
     if (last != NULL)
         memcpy(subject->text, last->text, last->len);
@@ -159,7 +159,7 @@ bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *co
     struct amqp_names *names = &lane->member->main.hub->queues.names;
     struct amqp_subject subject;
     const bool is_found = find_subject(lane, command, &subject);
-    if (subject.how == AMQP_SUBJECT_NONE)
+    if (subject.how == AMQP_SUBJECT_NONE || subject.how == AMQP_SUBJECT_LOST)
         return false;
     if (asks_about(lane, &subject))
         return lane->asking.state != AMQP_ASKING_KNOWS;
@@ -348,11 +348,20 @@ bool amqp_queues_last(const struct amqp_slot *slot, struct amqp_subject *subject
     return find_last(slot, subject) && subject->how == AMQP_SUBJECT_NAMED;
 }
 
+/* As RabbitMQ words it. It could not say so on a channel that somebody else has used before (amqp/kept.h). */
+static int no_last(uint32_t method, struct amqp_exception *e)
+{
+    amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_NOT_FOUND, method, "no previously declared queue");
+    return -1;
+}
+
 int amqp_queues_pass(struct amqp_lane *lane, const struct amqp_command *command, void *decoded,
                      struct amqp_exception *e)
 {
     struct amqp_subject subject;
     find_subject(lane, command, &subject);
+    if (subject.how == AMQP_SUBJECT_LOST)
+        return no_last(command->spec->id, e);
     if (subject.how == AMQP_SUBJECT_NONE)
         return amqp_types_judge_channel(lane, command->spec->id, decoded, e);
     return pass_named(lane, &subject, command->spec->id, decoded, e);

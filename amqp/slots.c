@@ -9,14 +9,14 @@ int amqp_slots_init(struct amqp_slots *slots, uint16_t count, uint16_t reserved)
 {
     *slots = (struct amqp_slots){.count = count};
     slots->reserved = reserved < count ? reserved : (uint16_t)(count - 1);
-    STAILQ_INIT(&slots->free);
+    TAILQ_INIT(&slots->free);
     slots->slots = calloc(count, sizeof(*slots->slots));
     if (slots->slots == NULL)
         return -1;
     for (uint16_t i = 0; i < count; i++) {
         slots->slots[i].number = (uint16_t)(i + 1);
         amqp_uses_init(&slots->slots[i].uses);
-        STAILQ_INSERT_TAIL(&slots->free, &slots->slots[i], entry);
+        TAILQ_INSERT_TAIL(&slots->free, &slots->slots[i], entry);
     }
     return 0;
 }
@@ -44,17 +44,19 @@ bool amqp_slots_has_free(const struct amqp_slots *slots, enum amqp_slot_user use
     return slots->count - slots->used > (kept > 0 ? kept : 0);
 }
 
-struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user user)
+struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user user, uint64_t now)
 {
-    struct amqp_slot *slot = STAILQ_FIRST(&slots->free);
+    struct amqp_slot *slot = TAILQ_FIRST(&slots->free);
     if (!amqp_slots_has_free(slots, user) || (slot->spare = make_spare()) == NULL)
         return NULL;
-    STAILQ_REMOVE_HEAD(&slots->free, entry);
+    TAILQ_REMOVE(&slots->free, slot, entry);
     slots->used++;
     slots->ours = (uint16_t)(slots->ours + (user == AMQP_SLOT_OURS));
     slot->user = user;
     slot->state = AMQP_SLOT_OPEN;
     slot->has_answered = false;
+    slot->is_marked = false;
+    slot->opened_ms = now;
     return slot;
 }
 
@@ -76,7 +78,20 @@ static void give_back(struct amqp_slots *slots, struct amqp_slot *slot)
     slot->lane = NULL;
     slots->used--;
     slots->ours = (uint16_t)(slots->ours - (slot->user == AMQP_SLOT_OURS));
-    STAILQ_INSERT_TAIL(&slots->free, slot, entry);
+    TAILQ_INSERT_TAIL(&slots->free, slot, entry);
+}
+
+void amqp_slot_fence_queued(struct amqp_slot *slot)
+{
+    assert(slot->state == AMQP_SLOT_OPEN);
+    slot->state = AMQP_SLOT_FENCED;
+}
+
+void amqp_slot_fence_heard(struct amqp_slot *slot)
+{
+    assert(slot->state == AMQP_SLOT_FENCED && slot->lane == NULL);
+    slot->state = AMQP_SLOT_OPEN;
+    slot->seat = NULL;
 }
 
 void amqp_slot_close_queued(struct amqp_slot *slot)
@@ -87,7 +102,7 @@ void amqp_slot_close_queued(struct amqp_slot *slot)
 
 void amqp_slot_close_heard(struct amqp_slot *slot, bool ours_was_purged)
 {
-    assert(slot->state == AMQP_SLOT_OPEN || slot->state == AMQP_SLOT_CLOSING);
+    assert(amqp_slot_may_be_closed(slot));
     slot->state =
         slot->state == AMQP_SLOT_CLOSING && !ours_was_purged ? AMQP_SLOT_CROSSED : AMQP_SLOT_ANSWERING;
 }

@@ -9,6 +9,10 @@
  *     FREE ─► OPEN ─ our Close queued ────► CLOSING ─ Close-Ok heard ──────────► FREE
  *                └── the broker's Close ─► ANSWERING ─ our Close-Ok written ─► FREE
  *
+ * One that is as it was when it was opened can be given out again without being closed (amqp/kept.h):
+ *
+ *     OPEN ─ our fence queued ─► FENCED ─ its answer heard ─► KEPT ─ taken ─► OPEN
+ *
  * When both closes cross, Close-Ok must be heard and written both. RabbitMQ may say Close twice (an error
  * behind an error), but wants one Close-Ok. What it says between the last Close-Ok and the next open-ok is
  * late.
@@ -20,6 +24,8 @@
 enum amqp_slot_state {
     AMQP_SLOT_FREE,
     AMQP_SLOT_OPEN,      /* from the moment channel.open is queued */
+    AMQP_SLOT_FENCED,    /* the fence must be heard */
+    AMQP_SLOT_KEPT,      /* nobody's, open at the broker */
     AMQP_SLOT_CLOSING,   /* Close-Ok must be heard */
     AMQP_SLOT_ANSWERING, /* Close-Ok must be written */
     AMQP_SLOT_CROSSED,   /* both */
@@ -37,12 +43,15 @@ struct amqp_lane;
 struct amqp_seat;
 
 struct amqp_slot {
-    STAILQ_ENTRY(amqp_slot) entry; /* while free */
+    TAILQ_ENTRY(amqp_slot) entry; /* while free or kept */
     uint16_t number;
     enum amqp_slot_state state;
     enum amqp_slot_user user;
-    bool has_answered;                   /* open-ok was heard */
-    struct amqp_seat *seat;              /* whose it is until it is free again; NULL: our own, or free */
+    bool has_answered; /* open-ok was heard */
+    bool is_marked;    /* what was said on it has changed what it is */
+    uint64_t opened_ms;
+    uint64_t kept_ms;                    /* KEPT: since when */
+    struct amqp_seat *seat;              /* whose it is until it is free again; NULL: nobody's, or our own */
     struct amqp_errand_channel *errands; /* of our own; NULL: a client's, or free */
     struct amqp_lane *lane;              /* NULL: what the broker says is of no interest any more */
     struct amqp_assembler assembler;
@@ -54,9 +63,9 @@ struct amqp_slots {
     struct amqp_slot *slots; /* by number - 1 */
     uint16_t count;
     uint16_t used;
-    uint16_t ours;                 /* of those used, our own */
-    uint16_t reserved;             /* kept free for us, those used by us included */
-    STAILQ_HEAD(, amqp_slot) free; /* the longest free first */
+    uint16_t ours;                /* of those used, our own */
+    uint16_t reserved;            /* kept free for us, those used by us included */
+    TAILQ_HEAD(, amqp_slot) free; /* the longest free first */
 };
 
 /* Numbers 1 to `count`, of which `reserved` at most are kept from clients. 0 or -1: out of memory. */
@@ -67,12 +76,21 @@ void amqp_slots_deinit(struct amqp_slots *slots);
 bool amqp_slots_has_free(const struct amqp_slots *slots, enum amqp_slot_user user);
 
 /* A number to open, state OPEN. NULL: all are taken, or out of memory. */
-struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user user);
+struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user user, uint64_t now);
 
 /* The slot of a number, if it is in use. */
 struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number);
 
+/* Whether a Close of the broker's makes sense; else it is the second one. */
+static inline bool amqp_slot_may_be_closed(const struct amqp_slot *slot)
+{
+    return slot->state == AMQP_SLOT_OPEN || slot->state == AMQP_SLOT_FENCED ||
+           slot->state == AMQP_SLOT_KEPT || slot->state == AMQP_SLOT_CLOSING;
+}
+
 /* Our Close is queued, the broker's was heard, and so on. Those that can free the slot say whether it is. */
+void amqp_slot_fence_queued(struct amqp_slot *slot);
+void amqp_slot_fence_heard(struct amqp_slot *slot); /* OPEN, and nobody's */
 void amqp_slot_close_queued(struct amqp_slot *slot);
 void amqp_slot_close_heard(struct amqp_slot *slot, bool ours_was_purged);
 bool amqp_slot_close_ok_heard(struct amqp_slots *slots, struct amqp_slot *slot);

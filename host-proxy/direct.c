@@ -14,6 +14,7 @@
 #define END_TIMEOUT_MS   5000u
 #define STALL_TIMEOUT_MS 30000u
 #define REPLY_TOKENS_MAX 65536u
+#define KEPT_CHANNELS    64u
 
 static void on_pool_empty(struct pool *pool)
 {
@@ -59,6 +60,7 @@ static struct amqp_hub_config hub_config(const struct direct *direct, const stru
         .exchange_types = direct->exchange_types,
         .queue_types = direct->queue_types,
         .reply_tokens_max = REPLY_TOKENS_MAX,
+        .kept_max = KEPT_CHANNELS,
         .body_max = config->body_max_bytes,
         .memory_max = config->publish_memory_bytes,
         .member_up_max = config->session_publish_memory_bytes,

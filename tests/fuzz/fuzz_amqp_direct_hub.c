@@ -222,6 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     rig_init(&rig);
     f.len = 0;
+    rig_config.kept_max = 4;
     rig_config.memory_max = 1 << 16;
     rig_config.body_max = 1 << 12;
     rig.hub.limits.prefetch = 2;

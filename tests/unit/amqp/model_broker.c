@@ -169,6 +169,7 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
                         const void *decoded)
 {
     struct model_channel *channel = &model->channels[number];
+    amqp_channel_flow_ok_t flow_ok = {.active = 1};
     switch (command->spec->id) {
     case AMQP_CHANNEL_OPEN_METHOD:
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, command->spec->id, "second open");
@@ -210,8 +211,40 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
         break;
     case AMQP_TX_SELECT_METHOD: answer_plainly(model, number, AMQP_TX_SELECT_OK_METHOD); break;
     case AMQP_BASIC_QOS_METHOD: model_qos(model, number, decoded); break;
+    case AMQP_CHANNEL_FLOW_METHOD: model_answer(model, number, AMQP_CHANNEL_FLOW_OK_METHOD, &flow_ok); break;
     default: break;
     }
+}
+
+static bool leaves_a_mark(uint32_t method)
+{
+    if (amqp_method_class(method) == AMQP_CLASS_BASIC)
+        return method != AMQP_BASIC_PUBLISH_METHOD;
+    return method == AMQP_TX_SELECT_METHOD || method == AMQP_CONFIRM_SELECT_METHOD;
+}
+
+/* An open channel may change hands when it is as it was opened, and all that was said on it is answered. */
+static void note_session(struct model_broker *model, uint16_t number, uint32_t method)
+{
+    struct model_channel *channel = &model->channels[number];
+    const int session = model->names.session_of(model->names.ctx, number);
+    if (session != channel->session && (!channel->is_fenced || channel->is_marked))
+        model_kill(model, AMQP_CODE_INTERNAL_ERROR, method, "a channel has changed hands");
+    channel->session = session;
+    channel->is_fenced = method == AMQP_CHANNEL_FLOW_METHOD;
+    channel->is_marked = channel->is_marked || leaves_a_mark(method);
+}
+
+static void open_channel(struct model_broker *model, uint16_t number)
+{
+    struct model_channel *channel = &model->channels[number];
+    channel->state = MODEL_OPEN;
+    channel->session = model->names.session_of(model->names.ctx, number);
+    channel->is_fenced = false;
+    channel->is_marked = false;
+    channel->last_queue[0] = '\0';
+    model->opened++;
+    answer_plainly(model, number, AMQP_CHANNEL_OPEN_OK_METHOD);
 }
 
 static void handle(struct model_broker *model, uint16_t number, const struct amqp_command *command)
@@ -227,11 +260,7 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
     if (channel->state == MODEL_CLOSED && method != AMQP_CHANNEL_OPEN_METHOD) {
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
     } else if (channel->state == MODEL_CLOSED) {
-        channel->state = MODEL_OPEN;
-        channel->session = model->names.session_of(model->names.ctx, number);
-        channel->last_queue[0] = '\0';
-        model->opened++;
-        answer_plainly(model, number, AMQP_CHANNEL_OPEN_OK_METHOD);
+        open_channel(model, number);
     } else if (channel->state == MODEL_CLOSING) {
         if (method == AMQP_CHANNEL_CLOSE_OK_METHOD)
             channel->state = MODEL_CLOSED;
@@ -243,8 +272,10 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "in the middle of tx.commit");
     } else if (!amqp_rules_check(&rules, command, decoded, &e)) {
         model_kill(model, e.code, method, e.text);
-    } else if (!model_names_handle(model, number, command, decoded)) {
-        handle_open(model, number, command, decoded);
+    } else {
+        note_session(model, number, method);
+        if (!model_names_handle(model, number, command, decoded))
+            handle_open(model, number, command, decoded);
     }
     empty_amqp_pool(&pool);
 }

@@ -24,6 +24,8 @@ enum model_state { MODEL_CLOSED, MODEL_OPEN, MODEL_CLOSING };
 struct model_channel {
     enum model_state state;
     bool is_committing;
+    bool is_fenced;                  /* the last thing said on it was channel.flow */
+    bool is_marked;                  /* it is not as it was opened */
     int session;                     /* MODEL_PROXY: none */
     char last_queue[256];            /* that was declared */
     char named_queue[256];           /* by the command that is being handled */

@@ -118,6 +118,13 @@ void rig_start(struct rig *rig)
     rig_pump(rig);
 }
 
+void rig_wait(struct rig *rig, uint64_t ms)
+{
+    rig->now += ms;
+    amqp_hub_tick(&rig->hub, rig->now);
+    rig_pump(rig);
+}
+
 void rig_init(struct rig *rig)
 {
     rig_start(rig);
@@ -142,6 +149,7 @@ void rig_deinit(struct rig *rig)
         for (int i = 0; i < RIG_CLIENTS; i++)
             amqp_member_gone(&rig->clients[i].member, rig->now);
         rig_pump(rig);
+        rig_wait(rig, 1000);
         REQUIRE(rig->is_down || nothing_is_left(rig));
         amqp_hub_close(&rig->hub, "bye", rig->now);
         rig_pump(rig);

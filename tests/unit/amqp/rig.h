@@ -68,6 +68,9 @@ void rig_say(struct rig *rig, unsigned client, struct frames *f);
 void rig_pump(struct rig *rig);
 void rig_pump_without_answers(struct rig *rig);
 
+/* Time passes for the hub. */
+void rig_wait(struct rig *rig, uint64_t ms);
+
 /* Whether the client got this method. */
 bool rig_got(const struct rig *rig, unsigned client, uint32_t method);
 

@@ -2,6 +2,7 @@
 #include "host-proxy/config.h"
 
 #include "mux/frame.h"
+#include "mux/uv/tls.h"
 #include "vmci/transport.h"
 
 #include <errno.h>
@@ -95,6 +96,17 @@ static const struct config_setting settings[] = {
     CONFIG_UNSIGNED(struct host_config, channels_per_session, .name = "channels-per-session",
                     .initial = "2047", .min = 1, .max = 65535,
                     .help = "direct mode: channels that one client may have open"),
+    CONFIG_UNSIGNED(struct host_config, exclusive_queues_per_session, .name = "exclusive-queues-per-session",
+                    .initial = "1024", .min = 1, .max = 1000000,
+                    .help = "direct mode: exclusive queues that one client may have"),
+    CONFIG_UNSIGNED(
+        struct host_config, prefetch, .name = "prefetch", .initial = "250", .min = 1, .max = 65535,
+        .help = "direct mode: messages on their way to a consumer that wants no acknowledgements; "
+                "one that wants more begins with as many"),
+    CONFIG_UNSIGNED(
+        struct host_config, prefetch_wide, .name = "prefetch-wide", .initial = "2000", .min = 1, .max = 65535,
+        .help = "direct mode: most messages that a consumer may have unacknowledged which can't be "
+                "replaced by one with more, such as an exclusive one"),
     CONFIG_SIZE(struct host_config, body_max_bytes, .name = "body-max", .initial = "128M", .min = 1,
                 .help = "direct mode: size of a message that a client may publish"),
     CONFIG_SIZE(struct host_config, publish_memory_bytes, .name = "publish-memory", .initial = "256M",
@@ -224,6 +236,48 @@ static void check_direct(const struct host_config *config, struct config_load *l
                      "publish or consume, and one that does both needs one connection for its order");
     if (config->window_bytes < DIRECT_WINDOW_MIN)
         config_fault(load, "window", "direct mode needs 256k or more");
+    if (config->prefetch_wide < config->prefetch)
+        config_fault(load, "prefetch-wide", "it must not be less than prefetch, which is %u",
+                     config->prefetch);
+}
+
+/* Settings that change what an operator relies on, and would be for nothing. */
+static void check_tunnel(const struct host_config *config, struct config_load *load)
+{
+    static const char *const why = "is for direct mode: the upstream is a tunnel";
+
+    if (config->identity == HOST_IDENTITY_FIXED)
+        config_fault(load, "identity", "fixed %s", why);
+    if (config->connections != HOST_CONNECTIONS_ONE)
+        config_fault(load, "connections", "this %s", why);
+    if (config->password_file != NULL)
+        config_fault(load, "password-file", "this %s", why);
+}
+
+static void check_tls(const struct host_config *config, struct config_load *load)
+{
+    const struct mux_uv_tls_options options = {
+        .ca_file = config->tls_ca, .cert_file = config->tls_cert, .key_file = config->tls_key};
+    char why[256];
+    struct mux_uv_tls *tls = mux_uv_tls_create(&options, why, sizeof(why));
+
+    if (tls == NULL)
+        config_fault(load, NULL, "%s", why);
+    mux_uv_tls_destroy(tls);
+    if (config->tls_key != NULL && config->tls_cert == NULL)
+        config_fault(load, "tls-key", "a key is for nothing without tls-cert");
+}
+
+static void check_no_tls(const struct host_config *config, struct config_load *load)
+{
+    static const char *const why = "no TLS is spoken: the upstream does not begin with amqps://";
+
+    if (config->tls_ca != NULL)
+        config_fault(load, "tls-ca", "%s", why);
+    if (config->tls_cert != NULL)
+        config_fault(load, "tls-cert", "%s", why);
+    if (config->tls_key != NULL)
+        config_fault(load, "tls-key", "%s", why);
 }
 
 static void check(const void *loaded, struct config_load *load)
@@ -236,8 +290,8 @@ static void check(const void *loaded, struct config_load *load)
         config_fault(load, "upstream", "%s", why);
         return;
     }
-    if (url.kind != UPSTREAM_TUNNEL)
-        check_direct(config, load);
+    (url.kind == UPSTREAM_TUNNEL ? check_tunnel : check_direct)(config, load);
+    (url.kind == UPSTREAM_AMQPS ? check_tls : check_no_tls)(config, load);
     upstream_url_deinit(&url);
 }
 

@@ -44,6 +44,9 @@ struct host_config {
     struct config_list exchange_types;
     struct config_list queue_types;
     unsigned channels_per_session;
+    unsigned exclusive_queues_per_session;
+    unsigned prefetch;
+    unsigned prefetch_wide;
     size_t body_max_bytes;
     size_t publish_memory_bytes;
     size_t session_publish_memory_bytes;

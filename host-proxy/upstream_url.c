@@ -110,7 +110,30 @@ static int parse_node(struct upstream_url *url, const char *at, size_t len, cons
     if (port != NULL && !has_port(text))
         snprintf(text + len, sizeof(text) - len, ":%s", port);
     rc = net_address_parse(&address, text, why->text, why->size);
+    if (rc == 0 && address.kind == NET_TCP && address.port == 0)
+        rc = refuse(why, "nobody can be reached at port 0");
     return rc < 0 ? rc : node_set_add(&url->nodes, &address);
+}
+
+/* A node of a broker. */
+static int parse_broker(struct upstream_url *url, const char *at, size_t len, const char *port,
+                        const struct why *why)
+{
+    static const char unix_prefix[] = "unix:";
+
+    if (len == 0 || (*at == ':' && memchr(at + 1, ':', len - 1) == NULL))
+        return refuse(why, "a host is missing");
+    if (len >= sizeof(unix_prefix) - 1 && memcmp(at, unix_prefix, sizeof(unix_prefix) - 1) == 0)
+        return refuse(why, "a broker's nodes are reached over TCP, not by a Unix socket");
+    return parse_node(url, at, len, port, why);
+}
+
+/* What is behind tunnel://. */
+static int parse_tunnel(struct upstream_url *url, const char *at, const struct why *why)
+{
+    if (strncmp(at, "unix:", strlen("unix:")) != 0 && strpbrk(at, ",/@?") != NULL)
+        return refuse(why, "behind tunnel:// stands one HOST:PORT, an AMQP proxy's, and nothing else");
+    return parse_node(url, at, strlen(at), NULL, why);
 }
 
 static int parse_nodes(struct upstream_url *url, const char *at, const char *end, const char *port,
@@ -122,7 +145,7 @@ static int parse_nodes(struct upstream_url *url, const char *at, const char *end
         const char *comma = memchr(at, ',', (size_t)(end - at));
         const char *until = comma != NULL ? comma : end;
 
-        rc = parse_node(url, at, (size_t)(until - at), port, why);
+        rc = parse_broker(url, at, (size_t)(until - at), port, why);
         if (rc < 0 || comma == NULL)
             return rc;
         at = comma + 1;
@@ -137,13 +160,15 @@ static int parse_amqp(struct upstream_url *url, const char *at, const char *port
     const char *host = memchr(at, '@', (size_t)(end - at));
     int rc = 0;
 
+    if (strstr(at, "://") != NULL)
+        return refuse(why, "the scheme stands once, before all hosts");
     if (strpbrk(at, "?#") != NULL)
         return refuse(
             why, "nothing may follow the vhost; ? and # in it, and in a password, are written %3F and %23");
     if (strchr(end, '@') != NULL)
         return refuse(why, "a / in user or password is written %2F, an @ in a vhost %40");
     if (host != NULL && memchr(host + 1, '@', (size_t)(end - host - 1)) != NULL)
-        return refuse(why, "an @ in user or password is written %40");
+        return refuse(why, "user and password stand once, before all hosts; an @ in them is written %40");
     if (host != NULL)
         rc = parse_user(url, at, host, why);
     if (rc == 0)
@@ -170,7 +195,7 @@ int upstream_url_parse(struct upstream_url *url, const char *text, char *why, si
         if (strncmp(text, schemes[i].prefix, strlen(schemes[i].prefix)) != 0)
             continue;
         url->kind = schemes[i].kind;
-        rc = url->kind == UPSTREAM_TUNNEL ? parse_node(url, rest, strlen(rest), NULL, &reason)
+        rc = url->kind == UPSTREAM_TUNNEL ? parse_tunnel(url, rest, &reason)
                                           : parse_amqp(url, rest, schemes[i].port, &reason);
     }
     if (rc < 0)

@@ -166,7 +166,9 @@ class FixedRefused(Direct):
 class Limits(Direct):
     """What one client may have is its own limit; what all may have together is RabbitMQ's for one connection."""
     PER_SESSION = 1200
-    host_args = ("--channels-per-session", PER_SESSION, "--body-max", "64k", "--queue-type", "classic")
+    QUEUES = 3
+    host_args = ("--channels-per-session", PER_SESSION, "--body-max", "64k", "--queue-type", "classic",
+                 "--exclusive-queues-per-session", QUEUES, "--prefetch", 20, "--prefetch-wide", 50)
 
     def open_channels(self, client: RawClient, count: int) -> None:
         client.send(b"".join(method((20, 10), b"\0", channel=number) for number in range(1, count + 1)))
@@ -200,6 +202,26 @@ class Limits(Direct):
         with self.assertRaises(pika.exceptions.ChannelClosedByBroker) as caught:
             self.channel().queue_declare("other", durable=True, arguments={"x-queue-type": "quorum"})
         self.assertEqual(caught.exception.reply_code, 403)
+
+    def test_exclusive_queues_of_one_client(self):
+        connection = self.connect()
+        for _ in range(self.QUEUES):
+            connection.channel().queue_declare("", exclusive=True)
+        with self.assertRaises(pika.exceptions.ChannelClosedByBroker) as caught:
+            connection.channel().queue_declare("", exclusive=True)
+        self.assertEqual(caught.exception.reply_code, 406)
+        self.channel().queue_declare("", exclusive=True)
+
+    def test_prefetch(self):
+        """What the broker is asked for, whatever more the client wants."""
+        channel = self.channel()
+        channel.basic_qos(prefetch_count=1000)
+        for queue, options in {"free": {"auto_ack": True}, "wide": {}, "alone": {"exclusive": True}}.items():
+            channel.queue_declare(queue, exclusive=True)
+            channel.basic_consume(queue, lambda *_: None, **options)
+        rows = self.node.rows("list_consumers", "-p", self.vhost, "queue_name", "prefetch_count")
+        self.assertEqual({row["queue_name"]: row["prefetch_count"] for row in rows},
+                         {"free": 20, "wide": 20, "alone": 50})
 
     def test_body(self):
         channel = self.channel(confirm=True)

@@ -68,7 +68,7 @@ class Ends(IntegrationTest):
     """A broker of its own, since it is killed."""
     through_proxies = True
     own_broker = True
-    seconds = 120
+    seconds = 240
     amqp_args = ("--detach-timeout", f"{DETACH_S}s")
     host_args = ("--broker-wait", "2s")  # direct mode's
 
@@ -99,7 +99,7 @@ class Ends(IntegrationTest):
         self.chain.amqp.kill()
         began = time.monotonic()
         clients.expect("session expired while detached: .*AMQP proxy")
-        self.assertLess(time.monotonic() - began, DETACH_S + 8)
+        self.assertLess(time.monotonic() - began, DETACH_S + 30)  # by default it is a minute
         self.chain.start_amqp()
         self.connect_again()
         clients.collect()

@@ -27,8 +27,6 @@ def digest(data: bytes) -> str:
 
 
 class Bodies(IntegrationTest):
-    seconds = 180
-
     def at_broker(self):
         """A channel straight to the broker, without proxies."""
         connection = pika.BlockingConnection(pika.ConnectionParameters(

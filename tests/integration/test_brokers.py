@@ -65,7 +65,7 @@ class NoNode(IntegrationTest):
         return Chain(cls.workspace, dead, guests=[101]).start()
 
     def test_reason_when_all_are_dead(self):
-        with RawClient(self.chain.endpoint(), timeout=20) as client:
+        with RawClient(self.chain.endpoint()) as client:
             client.start()
             client.start_ok()
             code, text = client.read_close()

@@ -17,7 +17,7 @@ from harness.case import main
 from harness.paths import ROOT, build_dir
 from harness.workspace import wait_until
 
-SECONDS = 120
+SECONDS = 240
 
 
 class Demo(unittest.TestCase):
@@ -71,9 +71,9 @@ class Demo(unittest.TestCase):
 
     def test_interrupted(self):
         demo = self.start()
-        wait_until(lambda: any("guest-proxy" in self.command(pid) for pid in self.left_running()), timeout=60)
+        wait_until(lambda: any("guest-proxy" in self.command(pid) for pid in self.left_running()), timeout=SECONDS)
         os.killpg(demo.pid, signal.SIGINT)  # as Ctrl-C does
-        said, _nothing = demo.communicate(timeout=20)
+        said, _nothing = demo.communicate(timeout=SECONDS)
         self.assertEqual(demo.returncode, 130, said)
         self.assert_clean()
 

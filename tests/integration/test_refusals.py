@@ -23,7 +23,7 @@ class Refusal(IntegrationTest):
 
     def refused(self, guest: int = 101) -> str:
         """Connects and must be refused with 320; returns the text."""
-        with RawClient(self.chain.endpoint(guest), timeout=15) as client:
+        with RawClient(self.chain.endpoint(guest)) as client:
             client.start()
             client.start_ok()
             code, text = client.read_close()
@@ -66,7 +66,7 @@ class LateHost(Refusal):
         return chain
 
     def test_waits(self):
-        with RawClient(self.chain.endpoint(), timeout=20) as client:
+        with RawClient(self.chain.endpoint()) as client:
             client.send(HEADER)
             client.expect_silence(1)
             self.chain.start_host()

@@ -41,16 +41,15 @@ while True:
 
 class Release(IntegrationTest):
     through_proxies = True
-    seconds = 120
+    amqp_args = host_args = guest_args = ("--handshake-timeout", "300s")  # nothing may be left to it
 
     def descriptors(self) -> dict:
         return {process.name: process.descriptors() for process in self.chain.processes()}
 
-    def settled(self, at_rest: dict, timeout: float = 15) -> None:
+    def settled(self, at_rest: dict) -> None:
         """Waits until the broker has no connections and the daemons no more descriptors than at rest."""
-        wait_until(lambda: self.descriptors() == at_rest, timeout,
-                   what=lambda: f"{self.descriptors()} instead of {at_rest}")
-        wait_until(lambda: not self.broker_connections(), timeout=15, step=0.5, what="the broker's connections end")
+        wait_until(lambda: self.descriptors() == at_rest, what=lambda: f"{self.descriptors()} instead of {at_rest}")
+        wait_until(lambda: not self.broker_connections(), step=0.5, what="the broker's connections end")
 
     def at_rest(self) -> dict:
         """The descriptors after a first session, which has started what starts on demand."""
@@ -114,7 +113,7 @@ class Release(IntegrationTest):
         at_rest = self.at_rest()
         with self.assertRaises(pika.exceptions.ProbableAuthenticationError):
             self.connect(password="wrong")
-        self.settled(at_rest, timeout=4)  # RabbitMQ takes up to 3 s over it
+        self.settled(at_rest)
 
     def test_closed_by_the_operator(self):
         at_rest = self.at_rest()
@@ -122,7 +121,7 @@ class Release(IntegrationTest):
         self.node.close_connections(self.vhost, "enough")
         with self.assertRaises(pika.exceptions.ConnectionClosedByBroker):
             connection.process_data_events(10)
-        self.settled(at_rest, timeout=2)
+        self.settled(at_rest)
 
     def test_orderly_end_is_no_warning(self):
         """RabbitMQ resets the TCP connection after every Close-Ok: that is not worth an operator's attention."""

@@ -17,8 +17,6 @@ PER_GUEST = 250
 
 
 class Sessions(IntegrationTest):
-    seconds = 180
-
     def test_five_hundred_at_once(self):
         connections = [(guest, self.connect(guest, heartbeat=0)) for _ in range(PER_GUEST) for guest in (101, 102)]
         channels = [(guest, connection.channel()) for guest, connection in connections]

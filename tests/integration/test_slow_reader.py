@@ -26,13 +26,13 @@ BOUND = 12 * MIB
 # In direct mode host-proxy holds what the broker has sent before it is told to send less: an eighth of
 # session-delivery-memory, and what was on its way.
 DIRECT_BOUND = 40 * MIB
-PATIENCE = 2.0  # seconds, for a round trip of the bystander's on a busy two-core machine, under sanitizers
+STALL = 4  # seconds without reading; by then everything that moves by itself has come to rest
+ROUNDS = 20  # of the bystander's, beside the one that is stuck
 
 
 class SlowReader(IntegrationTest):
     through_proxies = True
     own_broker = True
-    seconds = 150
 
     def broker_channel(self):
         connection = pika.BlockingConnection(pika.ConnectionParameters(self.node.host, self.node.port, self.vhost,
@@ -77,11 +77,13 @@ class SlowReader(IntegrationTest):
             slow.expect((20, 11))
             name = bytes([len(queue)]) + queue.encode()
             slow.send(method((60, 20), b"\0\0" + name + b"\0\x02" + bytes(4), channel=1))  # consume, no-ack
-            time.sleep(8)
-            self.assertLess(bystander.slowest, PATIENCE)
+            rounds = bystander.rounds + ROUNDS
+            time.sleep(STALL)
+            wait_until(lambda: bystander.rounds >= rounds or bystander.error, 60, "the bystander works on")
             self.assert_bounded(before)
             # It reads again: nothing was lost, and the order is kept.
             self.read_all(slow, content)
+            self.assert_bounded(before)
         print(f"    {bystander.rounds} round trips beside it, the slowest {bystander.slowest * 1000:.0f} ms")
 
     def read_all(self, client: RawClient, content: bytes) -> None:
@@ -116,11 +118,8 @@ class SlowReader(IntegrationTest):
                 self.assertLess(sent, 24 * MIB, "the client was not held back")
                 self.assert_bounded(before)
                 # Connections that do not publish are not held back by the alarm.
-                bystander.queue_declare("", exclusive=True)
-                began = time.monotonic()
-                for _ in range(20):
+                for _ in range(ROUNDS):
                     bystander.queue_declare("", exclusive=True)
-                self.assertLess(time.monotonic() - began, 20 * PATIENCE)
         finally:
             self.node.ctl("set_vm_memory_high_watermark", "0.6")
 

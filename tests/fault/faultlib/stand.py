@@ -39,7 +39,7 @@ QUICK = Pace(
     host_args=["--ping-interval", "500ms", "--ping-timeout", "1s", "--handshake-timeout", "2s",
                "--guest-idle-timeout", "3s"],
     amqp_args=["--ping-interval", "500ms", "--ping-timeout", "1s"],
-    hole_s=2.5, away_s=7, heartbeat_s=2, patience_s=30)
+    hole_s=2.5, away_s=7, heartbeat_s=2, patience_s=60)
 
 # The daemons as they are by default. RabbitMQ gives a client 10 s for its handshake, and some breaks are longer.
 REAL = Pace(guest_args=[], host_args=[], amqp_args=[], hole_s=20, away_s=35, heartbeat_s=5, patience_s=90,

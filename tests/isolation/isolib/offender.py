@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client with one open channel that is about to do something wrong, and takes down what it hears from then on."""
+from typing import Optional
+
 from pika import spec
 
 from harness.amqp_client import AmqpClient, Heard, content, encode
 
 from .outcome import describe
 
-SILENCE_SECONDS = 10
+SILENCE_SECONDS = 60
 
 
 class Offender:
@@ -14,6 +16,7 @@ class Offender:
         self.where, self.vhost = where, vhost
         self.outcome: list[str] = []
         self.left = False
+        self.ahead: Optional[Heard] = None  # heard already, and not looked at
         self.client = self._join()
 
     def __enter__(self) -> "Offender":
@@ -70,6 +73,19 @@ class Offender:
         self._note(heard)
         return heard
 
+    def hears(self, kind: type) -> bool:
+        """Waits for a command. One of this kind becomes part of the outcome; another is left for the end."""
+        self.ahead = self._next()
+        if not self.ahead or not isinstance(self.ahead.method, kind):
+            return False
+        self._note(self.ahead)
+        self.ahead = None
+        return True
+
+    def _next(self) -> Optional[Heard]:
+        ahead, self.ahead = self.ahead, None
+        return ahead or self.client.listen()
+
     def _say_if_open(self, *commands: spec.amqp_object.Method, channel: int = 1) -> None:
         try:
             self.say(*commands, channel=channel)
@@ -84,7 +100,7 @@ class Offender:
         if is_fine:
             self._say_if_open(spec.Basic.Qos())
         try:
-            while self._goes_on(self.client.listen(), is_fine):
+            while self._goes_on(self._next(), is_fine):
                 pass
         except TimeoutError:
             self.outcome.append("silence")

@@ -45,7 +45,7 @@ class Heard(NamedTuple):
 class AmqpClient(RawClient):
     """One connection. Commands are heard in order (`listen`) or by channel (`wait`)."""
 
-    def __init__(self, where, timeout: float = 20):
+    def __init__(self, where, timeout: float = 30):
         super().__init__(where, timeout)
         self.frame_max = BIG
         self.partial: dict[int, tuple] = {}  # channel: method, properties, size, pieces of the body so far

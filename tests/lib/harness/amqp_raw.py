@@ -60,7 +60,7 @@ def plain_start_ok(user: str = "guest", password: str = "guest") -> bytes:
 class RawClient:
     """A client connection, frame by frame. Reading past the peer's end gives None."""
 
-    def __init__(self, where, timeout: float = 10):
+    def __init__(self, where, timeout: float = 30):
         """`where` is an Endpoint, or the path of a Unix socket."""
         if isinstance(where, Endpoint):
             self.sock = socket.create_connection(where, timeout)

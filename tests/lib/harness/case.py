@@ -33,7 +33,7 @@ class IntegrationTest(unittest.TestCase):
     broker. When a test fails the daemons' logs are shown. At the end of the class the daemons must
     end by SIGTERM with exit code 0, and no sanitizer may have reported anything.
     """
-    seconds = 90  # one test may take this long; then it fails where it stands
+    seconds = 240  # one test may take this long; then it fails where it stands
     through_proxies = False  # set by classes that look at the daemons themselves
     tunnel_only = ""  # why a class makes no sense in direct mode
     own_broker = False

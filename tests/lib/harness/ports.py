@@ -7,7 +7,21 @@ import socket
 # ours between the moment it is chosen and the moment a server binds it.
 FIRST, LAST = 20000, 32000
 
-_taken: set[int] = set()
+# Ports of this process. Each comes with a name that the kernel lets only one process bind, and takes back when that
+# process ends: so two test programs that run at the same time never choose the same port, be it not bound yet.
+_taken: dict[int, int] = {}  # with the descriptor that holds the name
+
+
+def reserve(port: int) -> bool:
+    """Makes the port this process's own; False: another test program has it."""
+    token = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        token.bind(f"\0amqp-vsock-test-port-{port}")
+    except OSError:
+        token.close()
+        return False
+    _taken[port] = token.detach()
+    return True
 
 
 def is_free(port: int) -> bool:
@@ -28,10 +42,9 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that was free a moment ago and that this process has not handed out before."""
+    """A port that was free a moment ago, and that no test program has been given before."""
     for _ in range(1000):
         port = random.randint(FIRST, LAST)
-        if port not in _taken and is_free(port):
-            _taken.add(port)
+        if port not in _taken and is_free(port) and reserve(port):
             return port
     raise RuntimeError(f"no free port between {FIRST} and {LAST}")

@@ -58,7 +58,7 @@ class Process:
             log.seek(mark)
             return log.read().decode(errors="replace")
 
-    def wait_log(self, pattern: str, timeout: float = 20, mark: int = 0) -> re.Match:
+    def wait_log(self, pattern: str, timeout: float = 60, mark: int = 0) -> re.Match:
         """Waits until a line after `mark` matches; fails when the process ends before that."""
         regex = re.compile(pattern, re.MULTILINE)
         deadline = time.monotonic() + timeout
@@ -79,14 +79,14 @@ class Process:
         if self.running():
             os.kill(self.pid, number)
 
-    def wait(self, timeout: float = 15) -> int:
+    def wait(self, timeout: float = 60) -> int:
         """Waits for the end; returns the exit code (negative: the signal)."""
         try:
             return self.child.wait(timeout)
         except subprocess.TimeoutExpired:
             raise ProcessFailed(f"{self.name} (pid {self.pid}) still runs after {timeout} s") from None
 
-    def terminate(self, timeout: float = 15) -> int:
+    def terminate(self, timeout: float = 60) -> int:
         """SIGTERM, then waits for the end."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)

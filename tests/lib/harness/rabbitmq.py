@@ -48,7 +48,7 @@ class NodeRef:
             RABBITMQ_CONF_ENV_FILE="/dev/null", RABBITMQ_NODENAME=self.name,
             RABBITMQ_CTL_ERL_ARGS=LOOPBACK_ONLY)
 
-    def ctl(self, *words: str, timeout: float = 60) -> str:
+    def ctl(self, *words: str, timeout: float = 120) -> str:
         """Runs rabbitmqctl on the node and returns its output; raises when it fails."""
         done = subprocess.run([BIN / "rabbitmqctl", "-q", "-n", self.name, *words], env=self.environment(),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
@@ -118,7 +118,7 @@ class Node(NodeRef):
         env.pop("NOTIFY_SOCKET", None)
         self.process = self.workspace.start(f"rabbitmq-{short}", [BIN / "rabbitmq-server"], env)
 
-    def wait_ready(self, timeout: float = 90) -> None:
+    def wait_ready(self, timeout: float = 240) -> None:
         """Waits until clients are served."""
         deadline = time.monotonic() + timeout
         while not answers_amqp(self.host, self.port):
@@ -132,7 +132,7 @@ class Node(NodeRef):
         self.launch()
         self.wait_ready()
 
-    def stop(self, timeout: float = 60) -> None:
+    def stop(self, timeout: float = 120) -> None:
         """Stops the node in order; start() brings it back with what it had."""
         self.process.terminate(timeout)
 

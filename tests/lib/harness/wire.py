@@ -120,7 +120,7 @@ class Peer:
             if found.type == kind and session in (None, found.session):
                 return found
 
-    def expect_end(self, within: float = 5) -> list[Frame]:
+    def expect_end(self, within: float = 20) -> list[Frame]:
         """The peer must close within so many seconds; returns what it said before that."""
         self.sock.settimeout(0.2)
         deadline, said = time.monotonic() + within, []

@@ -24,7 +24,7 @@ def end_on_signals() -> None:
         signal.signal(number, leave)
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 10, what="", step: float = 0.05):
+def wait_until(condition: Callable[[], object], timeout: float = 30, what="", step: float = 0.05):
     """Calls condition until it is true and returns its value; AssertionError after the timeout.
     `what` is a text that says what was expected, or a function that gives it."""
     deadline = time.monotonic() + timeout

@@ -43,9 +43,11 @@ class Demo(unittest.TestCase):
         return found
 
     def start(self, *words: str) -> subprocess.Popen:
+        """Ctrl-C ends it, even if the test itself runs in the background, where a shell has that ignored."""
         env = dict(os.environ, TMPDIR=str(self.folder), AMQPVSOCK_BUILD=str(build_dir()), AMQPVSOCK_SKIP_INSTALL="1")
         return subprocess.Popen([ROOT / "deploy" / "demo", *words], env=env, stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def assert_clean(self) -> None:
         wait_until(lambda: not self.left_running(), what=lambda: f"left running: {self.left_running()}")

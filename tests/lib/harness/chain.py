@@ -61,7 +61,7 @@ class Chain:
                  amqp_args: Sequence = (), host_args: Sequence = (), guest_args: Sequence = ()):
         self.workspace = workspace
         self.brokers = list(brokers)
-        self.fabric = workspace.path / "fabric"
+        self.fabric = workspace.run / "fabric"
         self.link = Endpoint("127.0.0.1", free_port())
         self.upstream = self.link  # where host-proxy connects: another for a test that stands between
         self.guests = {cid: Guest(cid, workspace.path) for cid in guests}

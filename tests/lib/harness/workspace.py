@@ -13,6 +13,7 @@ from typing import Callable, Optional, Sequence
 from .process import Process
 
 LOG_TAIL_LINES = 60
+MEMORY = "/dev/shm"  # like /run, where sockets belong: making one there costs little
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -38,7 +39,7 @@ def wait_until(condition: Callable[[], object], timeout: float = 30, what="", st
 
 
 class Workspace:
-    """Owns a temporary folder and every process started in it.
+    """Owns a temporary folder, another one in memory for sockets, and every process started in it.
 
     Leaving it (`with`) kills what still runs, newest first, then removes the folder, whatever the
     reason for leaving. AMQPVSOCK_KEEP=1 keeps the folder and says where it is.
@@ -46,6 +47,7 @@ class Workspace:
 
     def __init__(self, prefix: str = "amqp-vsock-"):
         self.path = Path(tempfile.mkdtemp(prefix=prefix))
+        self.run = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if os.access(MEMORY, os.W_OK) else self.path))
         self.processes: list[Process] = []
 
     def __enter__(self) -> "Workspace":
@@ -57,6 +59,7 @@ class Workspace:
     def close(self) -> None:
         for process in reversed(self.processes):
             process.kill()
+        shutil.rmtree(self.run, ignore_errors=True)
         if os.environ.get("AMQPVSOCK_KEEP"):
             print(f"kept: {self.path}", file=sys.stderr)
         else:

@@ -6,7 +6,7 @@ one by one or several in one, as it happens.
 """
 import hashlib
 from collections import defaultdict, deque
-from typing import Callable
+from typing import Callable, Optional
 
 from pika import spec
 from pika.spec import Basic, Channel, Queue
@@ -27,6 +27,7 @@ class ChannelLog:
     def __init__(self, tidy: Callable[[str], str]):
         self.tidy = tidy  # makes names common to all runs
         self.is_open, self.is_closing = True, False
+        self.is_committing = False  # when nothing else may be said
         self.outstanding: list[int] = []  # deliveries that the program has not yet answered
         self.consumers: dict[str, str] = {}  # tag: what it is called here
         self.silent: set[str] = set()  # tags of consumers that ack nothing
@@ -34,7 +35,8 @@ class ChannelLog:
         self.confirming = self.transactional = False
         self.published = 0
         self.unconfirmed: set[int] = set()
-        self.awaited = 0  # answers to the player's own questions
+        self.awaited = 0  # flow-ok, for the player's own questions as well
+        self.reply_to: Optional[str] = None  # of the last message that has one
         self._begin()
 
     def _begin(self) -> None:
@@ -51,11 +53,15 @@ class ChannelLog:
             self.confirming = True
         elif isinstance(command, spec.Tx.Select):
             self.transactional = True
+        elif isinstance(command, spec.Tx.Commit):
+            self.is_committing = True
         elif isinstance(command, Basic.Publish) and self.confirming:
             self.published += 1
             self.unconfirmed.add(self.published)
         elif isinstance(command, Channel.Close):
             self.is_closing = True
+        elif isinstance(command, Channel.Flow):
+            self.awaited += 1
         elif isinstance(command, Basic.Get):
             self.asked_silently.append(command.no_ack)
         elif isinstance(command, Basic.Consume):
@@ -98,7 +104,9 @@ class ChannelLog:
         handlers = {Basic.Deliver: self._deliver, Basic.GetOk: self._get, Basic.GetEmpty: self._get,
                     Basic.Ack: self._confirm, Basic.Nack: self._confirm, Basic.ConsumeOk: self._consume_ok,
                     Basic.Cancel: self._cancel, Queue.DeclareOk: self._declare_ok, Channel.FlowOk: self._flow_ok,
-                    Channel.Close: self._close}
+                    Channel.Close: self._close, spec.Tx.CommitOk: self._commit_ok}
+        if heard.properties and heard.properties.reply_to:
+            self.reply_to = heard.properties.reply_to
         handlers.get(type(heard.method), self._answer)(heard)
 
     def _answer(self, heard: Heard) -> None:
@@ -144,12 +152,18 @@ class ChannelLog:
     def _flow_ok(self, _heard: Heard) -> None:
         self.awaited -= 1
 
+    def _commit_ok(self, heard: Heard) -> None:
+        self._answer(heard)
+        self.is_committing = False
+
     def _close(self, heard: Heard) -> None:
         self._answer(heard)
         self.is_open = False
 
     def at_rest(self) -> bool:
-        return not self.is_open or not (self.awaited or self.unconfirmed or self.is_closing)
+        if self.is_closing:  # be it behind an error: both are answered
+            return False
+        return not self.is_open or not (self.awaited or self.unconfirmed or self.is_committing)
 
     def take_lines(self) -> list[str]:
         """What was heard since the last time. What was on its way when the channel was closed may have come or not."""

@@ -61,9 +61,9 @@ def differs(stand: Stand, steps: list[Step]) -> Optional[Difference]:
 
 
 class Comparison:
-    def __init__(self, stand: Stand, seed: int, is_shown: bool = False):
-        self.stand, self.seed = stand, seed
-        steps = program(seed)
+    def __init__(self, stand: Stand, seed: int, about: str = "", is_shown: bool = False):
+        self.stand, self.seed, self.about = stand, seed, about
+        steps = program(seed, about)
         self.difference, heard = compare(stand, steps)
         if self.difference and differs(stand, steps) is None:
             print(f"seed {seed} was heard differently once, but not again:\n{self.difference}")
@@ -91,5 +91,6 @@ class Comparison:
         return found
 
     def report(self) -> str:
-        return (f"seed {self.seed} is not heard alike (tests/isolation/differential --from {self.seed} --seeds 1):\n"
-                f"{self.difference}")
+        about = f" --about {self.about}" if self.about else ""
+        return (f"seed {self.seed} is not heard alike (tests/isolation/differential --from {self.seed} --seeds 1{about}):"
+                f"\n{self.difference}")

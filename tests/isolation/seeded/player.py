@@ -15,20 +15,23 @@ from harness.chain import Endpoint
 from harness.workspace import wait_until
 
 from .channel import ChannelLog
-from .generate import DEAD_EXCHANGE, DEAD_QUEUE, EXCHANGES, QUEUES, Command, Step
+from .commands import DEAD_QUEUE, QUEUES, Command
+from .generate import Step
+from .themes import SETTLING, Pace
 
 FRAME_MAX = {"a": 4096, "b": 131072}
 # Channels from which the player looks at queues.
 VIEWS = {name: 200 + number for number, name in enumerate((*QUEUES, DEAD_QUEUE))}
 LOCKED = "405"
-SETTLING = ("Basic.Ack", "Basic.Nack", "Basic.Reject", "Basic.Recover", "Basic.RecoverAsync")
 SLOW = ("Tx.Commit", "Basic.Consume", "Basic.Cancel", "Channel.Close")
 AFTER_AN_END_SECONDS = 0.1
+REPLY_ADDRESS = re.compile(r"amq\.rabbitmq\.reply-to\.[^' ]+")
+IN_VHOST = r"in vhost \\?'[^' \\]*"  # also where it is cut off
 runs = count()
 
 
 def has_messages(said: list) -> bool:
-    return any(command.name == "publish" for _actor, command in said)
+    return any(command.name in ("publish", "flood") for _actor, command in said)
 
 
 class Seat:
@@ -79,7 +82,7 @@ class Seat:
         if isinstance(heard.method, Channel.Close):
             self.client.say(heard.channel, Channel.CloseOk())
         elif isinstance(heard.method, Channel.CloseOk):
-            log.is_open = False
+            log.is_open = log.is_closing = False
 
     def _end(self, heard: Heard) -> None:
         said = vars(heard.method)
@@ -94,7 +97,7 @@ class Seat:
     def catch_up(self) -> None:
         """Until all that was said is answered, and confirmed."""
         for number, log in self.channels.items():
-            if log.is_open and not log.is_closing:
+            if log.is_open and not log.is_closing and not log.is_committing:
                 log.awaited += 1
                 self.client.say(number, Channel.Flow(True))
         while not self.end and not all(log.at_rest() for log in self.channels.values()):
@@ -122,9 +125,11 @@ class Player:
     def __init__(self, where: dict[str, Endpoint], broker: Endpoint, vhost: str):
         """`where` each client connects, by its name."""
         self.where, self.broker, self.vhost = where, broker, vhost
-        self.prefix = f"run{next(runs)}."  # of the names of this run, which are others' no more
-        self.made: set[str] = set()  # names of queues that the broker gave
+        self.prefix = f"run{next(runs):05}."  # of the names of this run, which are others' no more
+        self.made: set[str] = set()  # queues, also those that the broker has named
+        self.exchanges: set[str] = set()
         self.seats: dict[str, Seat] = {}
+        self.pace = Pace()
 
     # --- names
 
@@ -140,7 +145,8 @@ class Player:
         """And back, with all else that is no program's."""
         self.made.update(re.findall(r"amq\.gen-[\w-]+", text))
         text = re.sub(r"amq\.(gen|ctag)-[\w-]+", r"amq.\1-*", text.replace(self.prefix, "@"))
-        return text.replace(f"in vhost '{self.vhost}'", "in vhost '*'")
+        text = REPLY_ADDRESS.sub("amq.rabbitmq.reply-to.*", text)
+        return re.sub(IN_VHOST, "in vhost '*", text)
 
     # --- saying
 
@@ -149,14 +155,28 @@ class Player:
             self.seats[name] = Seat(self.where[name], self.vhost, name, self.tidy)
         return self.seats[name]
 
+    def open(self, name: str, number: int) -> ChannelLog:
+        """That channel, which begins as the program's pace says."""
+        seat = self.seat(name)
+        is_new = number not in seat.channels
+        log = seat.open(number)
+        if is_new and self.pace.select:
+            select = self.pace.select()
+            log.will_say(select)
+            seat.client.say(number, select)
+        return log
+
     def frames(self, log: ChannelLog, channel: int, command: Command, frame_max: int) -> list[bytes]:
         """The command as frames, noted in the channel's books; none when there is nothing that it could be about."""
         arguments = self.name(command.arguments)
-        needed = {"delivery": log.outstanding, "consumer": log.consumers, "transaction": log.transactional}
+        needed = {"delivery": log.outstanding, "consumer": log.consumers, "transaction": log.transactional,
+                  "first": not log.consumers, "reply": log.reply_to}
         if not all(needed[name] for name in arguments if name in needed):
             return []
         if command.name == "publish":
             return self._publish(log, channel, arguments, frame_max)
+        if command.name == "flood":
+            return self._flood(log, channel, **arguments)
         if command.name == "body":
             return [frame(BODY, channel, b"out of place")]
         if command.name == "bye":
@@ -164,12 +184,24 @@ class Player:
         kind = getattr(getattr(spec, command.name.split(".")[0]), command.name.split(".")[1])
         method = kind(**self._resolve(log, command.name, arguments))
         log.will_say(method)
+        self._will_make(method)
         return content(method, channel) if kind is Basic.Publish else [encode(method, channel)]
+
+    def _will_make(self, method) -> None:
+        """Notes what is to be deleted afterwards."""
+        if isinstance(method, Queue.Declare) and self.prefix in method.queue:
+            self.made.add(re.sub("[\r\n]", "", method.queue))
+        elif isinstance(method, Exchange.Declare) and self.prefix in method.exchange:
+            self.exchanges.add(re.sub("[\r\n]", "", method.exchange))
 
     @staticmethod
     def _resolve(log: ChannelLog, name: str, arguments: dict) -> dict:
         """What depends on what was heard until now."""
-        arguments = {key: value for key, value in arguments.items() if key != "transaction"}
+        arguments = {key: value for key, value in arguments.items() if key not in ("transaction", "first")}
+        if arguments.pop("all", False):
+            log.outstanding.clear()
+        if arguments.pop("reply", False):
+            arguments["queue"] = log.reply_to
         if "delivery" in arguments:
             arguments["delivery_tag"] = log.take_tag(arguments.pop("delivery"), arguments.get("multiple", False))
         if "consumer" in arguments:
@@ -182,17 +214,26 @@ class Player:
 
     def _publish(self, log: ChannelLog, channel: int, arguments: dict, frame_max: int) -> list[bytes]:
         body = bytes([arguments["fill"]]) * arguments["size"]
-        method = Basic.Publish(exchange=arguments["exchange"], routing_key=arguments["routing_key"],
-                               mandatory=arguments["mandatory"])
+        key = log.reply_to if "reply" in arguments else arguments["routing_key"]
+        method = Basic.Publish(exchange=arguments["exchange"], routing_key=key, mandatory=arguments["mandatory"])
         log.will_say(method)
         return content(method, channel, body, spec.BasicProperties(**arguments["properties"]),
                        arguments["piece"] or frame_max - OVERHEAD)
+
+    @staticmethod
+    def _flood(log: ChannelLog, channel: int, routing_key: str, count: int, size: int) -> list[bytes]:
+        """Numbered messages as one piece, for they would take their time one by one."""
+        method, frames = Basic.Publish(routing_key=routing_key), []
+        for number in range(count):
+            log.will_say(method)
+            frames += content(method, channel, f"{number:0{size}}".encode()[:size])
+        return [b"".join(frames)]
 
     def _say(self, said: list, mix: int) -> None:
         """All commands at once, those of each channel in order."""
         lines = {}
         for (name, number), command in said:
-            log = self.seat(name).open(number)
+            log = self.open(name, number)
             lines.setdefault((name, number), []).extend(self.frames(log, number, command, FRAME_MAX[name]))
         rng = random.Random(mix)
         turns = [actor for actor, frames in lines.items() for _ in frames]
@@ -211,7 +252,7 @@ class Player:
         acks nothing, what was on its way when its channel is closed is lost or not. Queues do acks before messages, if
         both wait, and deliver in between what an ack has made room for."""
         parts = [[]]
-        logs = [self.seat(name).open(number) for (name, number), _command in step.said]
+        logs = [self.open(name, number) for (name, number), _command in step.said]
         is_silent, is_fed = any(log.silent for log in logs), any(log.consumers for log in logs)
         for actor, command in step.said:
             is_silent |= command.name == "Basic.Consume" and command.arguments["no_ack"]
@@ -222,7 +263,7 @@ class Player:
             if command.name in SETTLING and (is_fed or has_messages(parts[-1])):
                 parts.append([])
             parts[-1].append((actor, command))
-            if is_silent or command.name in SLOW or is_fed and command.name in SETTLING:
+            if is_silent or command.name in (*SLOW, *self.pace.apart) or is_fed and command.name in SETTLING:
                 parts.append([])
         return [part for part in parts if part]
 
@@ -242,7 +283,7 @@ class Player:
         """For how long nothing must have moved. Queues hear of the end of a channel from nobody but its process, and
         only then have again what was got there, which no answer tells of."""
         ended = any(seat.end or not all(log.is_open for log in seat.channels.values()) for seat in self.seats.values())
-        return AFTER_AN_END_SECONDS if ended else 0
+        return max(self.pace.quiet, AFTER_AN_END_SECONDS if ended else 0)
 
     def _catch_up(self) -> None:
         for seat in self.seats.values():
@@ -266,6 +307,7 @@ class Player:
     def step(self, step: Step) -> list[str]:
         """What is heard, a line for each thing."""
         lines = []
+        self.pace = step.pace
         for name in FRAME_MAX:
             self.seat(name)
         for said in self._parts(step):
@@ -277,9 +319,13 @@ class Player:
                 seat.forget_closed()
                 if seat.end:
                     lines.append(f"{name} {seat.end}")
-            lines += [f"{name}: {view}" for name, view in views.items()]
+            lines += self._lines_of(views)
             self.seats = {name: seat for name, seat in self.seats.items() if not seat.end}
         return lines
+
+    def _lines_of(self, views: dict[str, str]) -> list[str]:
+        shown = {name: view if self.pace.counts or view.isdigit() else "is there" for name, view in views.items()}
+        return [f"{name}: {view}" for name, view in shown.items()]
 
     def play(self, steps: list[Step]) -> list[list[str]]:
         """What is heard after each step. What makes it impossible to go on is the last thing heard."""
@@ -301,10 +347,10 @@ class Player:
             seat.client.sock.close()
         client = AmqpClient(self.broker).log_in(self.vhost)
         client.call(1, Channel.Open(), Channel.OpenOk)
-        for queue in sorted(self.made) + [self.name(name) for name in VIEWS]:
+        for queue in sorted(self.made):
             wait_until(lambda queue=queue: self._delete(client, queue), what=f"queue {queue} can be deleted")
-        for exchange in (*EXCHANGES, DEAD_EXCHANGE):
-            client.call(1, Exchange.Delete(exchange=self.name(exchange)), Exchange.DeleteOk)
+        for exchange in sorted(self.exchanges):
+            client.call(1, Exchange.Delete(exchange=exchange), Exchange.DeleteOk)
         client.close()
 
     @staticmethod

@@ -16,7 +16,7 @@ class Stand:
         with ExitStack() as cleanup:
             self.node = shared_node() or Broker(workspace).start().node
             self.broker = Endpoint(self.node.host, self.node.port)
-            self.vhosts = {side: f"seeded-{side}-{secrets.token_hex(3)}" for side in ("alone", "shared")}
+            self.vhosts = {side: f"seeded-{side[0]}-{secrets.token_hex(3)}" for side in ("alone", "shared")}
             for vhost in self.vhosts.values():
                 self.node.add_vhost(vhost)
                 cleanup.callback(self.node.delete_vhost, vhost)

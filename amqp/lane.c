@@ -39,9 +39,20 @@ static size_t cost_of(const struct amqp_command_queue *queue)
     return cost;
 }
 
-/* Nothing that was held back will be sent any more. */
+static bool holds_close(const struct amqp_lane *lane)
+{
+    const struct amqp_command *command;
+    STAILQ_FOREACH (command, &lane->held, entry) {
+        if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD)
+            return true;
+    }
+    return false;
+}
+
+/* Nothing that was held back will be sent any more; but a Close must be answered. */
 static void forget(struct amqp_lane *lane)
 {
+    lane->owes_close_ok = lane->owes_close_ok || holds_close(lane);
     amqp_member_account_held(lane->member, cost_of(&lane->held), 0);
     amqp_command_queue_clear(&lane->held);
     amqp_queues_forget(lane);
@@ -147,7 +158,7 @@ void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e)
         return;
     forget(lane);
     lane->end = *e;
-    lane->state = AMQP_LANE_ENDING;
+    lane->state = lane->owes_close_ok ? AMQP_LANE_CROSSED : AMQP_LANE_ENDING;
     leave_slot(lane, NULL);
 }
 
@@ -347,7 +358,6 @@ static bool is_closed_by_client(const struct amqp_lane *lane)
 
 int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command)
 {
-    const bool is_crossed = is_closed_by_client(lane);
     if (command == NULL || lane->state == AMQP_LANE_LEAVING) {
         amqp_command_destroy(command);
         return amqp_lane_hear_close_ok(lane);
@@ -355,6 +365,7 @@ int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command)
     lane->slot = NULL;
     amqp_intake_hear_close(lane, command);
     forget(lane);
+    const bool is_crossed = is_closed_by_client(lane) || lane->owes_close_ok;
     lane->state = AMQP_LANE_TOLD;
     tell(lane, command);
     if (is_crossed)

@@ -12,7 +12,7 @@
  *
  * When the client's Close crosses an end that it has not been told of, it is told of that first, and then its
  * Close is answered: ENDING ─ client's Close ─► CROSSED ─ broker's Close-Ok ─► TOLD, and CLOSING ─ broker's
- * Close ─► TOLD.
+ * Close ─► TOLD. So it is when the Close was held back behind what came before the end.
  *
  * And, when the whole client leaves, from OPEN to LEAVING ─ broker's Close-Ok ─► (gone). There the slot is
  * closed as soon as what was held back has been sent.
@@ -56,6 +56,7 @@ struct amqp_lane {
         uint16_t prefetch;     /* of the next consumer */
         uint16_t limit;        /* of all together ("global"); 0: none */
     } qos;                     /* as the client has set it */
+    bool owes_close_ok;        /* the client's Close was held back, and forgotten over an end */
     bool is_committing;        /* tx.commit was sent, commit-ok is due */
     struct amqp_exception end; /* ENDING, CROSSED: what the client will be told */
 };

@@ -29,6 +29,15 @@ def closing_crosses(o) -> None:
     o.do(Channel.Open())
 
 
+def closes_behind_an_error(o) -> None:
+    """The proxies hold basic.get back, and with it the Close, when the broker errs over the binding."""
+    o.say(Queue.Bind(queue="none", exchange="amq.direct"), Basic.Get(queue="none"), CLOSE)
+    o.hear(Channel.Close)
+    o.say(Channel.CloseOk())
+    o.hear(Channel.CloseOk)
+    o.do(Channel.Open())
+
+
 def ignored_while_closing(o) -> None:
     """What comes behind an error is not looked at, up to the Close-Ok."""
     o.publish(exchange="no-such-exchange")
@@ -104,6 +113,7 @@ PROGRAMS = [
     Program(504, "an open before the Close-Ok", opens_during_close),
     Program(504, "a Close-Ok too many", closes_twice),
     Program(FINE, "closes that cross", closing_crosses),
+    Program(FINE, "a close behind what waits behind an error", closes_behind_an_error),
     Program(FINE, "methods behind an error", ignored_while_closing),
     Program(LEFT, "an error behind an error", errs_while_closing()),
     Program(LEFT, "an error behind an error, and a close that crosses", errs_while_closing(CLOSE)),

@@ -330,6 +330,19 @@ static void test_the_brokers_refusal_comes_before_the_proxys(void **state)
     assert_crossed(0, AMQP_CODE_NOT_FOUND);
 }
 
+/* basic.get waits until the queue's type is known, and what comes behind it too. */
+static void test_a_close_that_waits_is_answered_behind_an_error(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    declare_missing(1);
+    frames_get(&f, 1, "q", true);
+    close_channel(1);
+    say(0);
+    rig_pump(&rig);
+    assert_crossed(0, AMQP_CODE_NOT_FOUND);
+}
+
 /* --- hold-backs --- */
 
 static void test_commands_wait_for_commit_ok(void **state)
@@ -865,6 +878,7 @@ int main(void)
         TEST(test_both_close_a_channel_at_once),
         TEST(test_a_refusal_is_told_to_a_client_that_closes),
         TEST(test_the_brokers_refusal_comes_before_the_proxys),
+        TEST(test_a_close_that_waits_is_answered_behind_an_error),
         TEST(test_commands_wait_for_commit_ok),
         TEST(test_close_does_not_wait_for_commit_ok),
         TEST(test_cancel_waits_for_consume_ok),

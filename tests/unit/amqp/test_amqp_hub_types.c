@@ -114,6 +114,19 @@ static void test_a_stream_without_prefetch(void **state)
                                                     "set for 'queue 'stream' in vhost '/''");
 }
 
+/* The client has closed the channel meanwhile; it hears both. */
+static void test_a_close_behind_what_is_refused(void **state)
+{
+    (void)state;
+    frames_consume(&f, 1, "stream", "t", false);
+    frames_close(&f, 1);
+    done(OFFENDER);
+    const struct rig_client *c = &rig.clients[OFFENDER];
+    assert_int_equal(c->event[c->events - 2].method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(c->event[c->events - 2].code, AMQP_CODE_PRECONDITION_FAILED);
+    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+}
+
 static void test_global_qos(void **state)
 {
     (void)state;
@@ -337,6 +350,7 @@ int main(void)
         TEST(test_purge_of_a_stream),
         TEST(test_a_stream_without_acks),
         TEST(test_a_stream_without_prefetch),
+        TEST(test_a_close_behind_what_is_refused),
         TEST(test_global_qos),
         TEST(test_conditional_delete_of_a_quorum_queue),
         TEST(test_nack_of_a_stream),

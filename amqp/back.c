@@ -229,6 +229,11 @@ void amqp_back_sent(struct amqp_back *back, uint64_t now)
     amqp_pulse_sent(&back->pulse, now);
 }
 
+void amqp_back_excuse(struct amqp_back *back, uint64_t now)
+{
+    amqp_pulse_heard(&back->pulse, now);
+}
+
 static bool has_pulse(const struct amqp_back *back)
 {
     return back->state >= AMQP_BACK_OPENING && back->state < AMQP_BACK_CLOSED;

@@ -97,6 +97,9 @@ void amqp_back_close(struct amqp_back *back, const char *reason, uint64_t now);
 /* The transport is lost. */
 void amqp_back_lost(struct amqp_back *back, const char *reason);
 
+/* The broker was not silent: what it has said has not been read yet. */
+void amqp_back_excuse(struct amqp_back *back, uint64_t now);
+
 /* As amqp_front_write, amqp_front_sent, amqp_front_deadline, amqp_front_tick. */
 size_t amqp_back_write(struct amqp_back *back, uint8_t *buf, size_t size);
 void amqp_back_sent(struct amqp_back *back, uint64_t now);

@@ -124,7 +124,12 @@ static const struct config_setting settings[] = {
                 .help = "direct mode: likewise of all clients of one broker connection; past that the one "
                         "with the most is closed"),
     CONFIG_DURATION(struct host_config, heartbeat_ms, .name = "heartbeat", .initial = "60s", .min = 1000,
-                    .max = 65535000, .help = "direct mode: AMQP heartbeats, with clients and the broker"),
+                    .max = 65535000, .help = "direct mode: AMQP heartbeats with clients"),
+    CONFIG_DURATION(struct host_config, broker_heartbeat_ms, .name = "broker-heartbeat", .initial = "10s",
+                    .min = 1000, .max = 65535000,
+                    .help =
+                        "direct mode: AMQP heartbeats with the broker; a node that was silent for twice as "
+                        "long is lost"),
     CONFIG_DURATION(
         struct host_config, broker_timeout_ms, .name = "broker-timeout", .initial = "5s", .min = 100,
         .max = 600000,

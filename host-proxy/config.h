@@ -53,6 +53,7 @@ struct host_config {
     size_t session_delivery_memory_bytes;
     size_t delivery_memory_bytes;
     uint64_t heartbeat_ms;
+    uint64_t broker_heartbeat_ms;
     uint64_t broker_timeout_ms;
     uint64_t broker_wait_ms;
     uint64_t detach_timeout_ms;

@@ -34,9 +34,9 @@ static const struct pool_ops pool_ops = {.on_empty = on_pool_empty, .on_suspect 
 
 /* ── Settings ── */
 
-static uint16_t heartbeat_s(const struct host_config *config)
+static uint16_t seconds(uint64_t ms)
 {
-    return (uint16_t)(config->heartbeat_ms / 1000);
+    return (uint16_t)(ms / 1000);
 }
 
 static void configure_front(struct direct *direct, const struct host_config *config)
@@ -44,7 +44,7 @@ static void configure_front(struct direct *direct, const struct host_config *con
     direct->front = (struct amqp_front_config){
         .frame_max = FRAME_MAX,
         .channel_max = (uint16_t)config->channels_per_session,
-        .heartbeat_s = heartbeat_s(config),
+        .heartbeat_s = seconds(config->heartbeat_ms),
         .handshake_timeout_ms = LOGIN_TIMEOUT_MS,
         .close_timeout_ms = CLOSE_TIMEOUT_MS,
     };
@@ -54,7 +54,7 @@ static struct amqp_hub_config hub_config(const struct direct *direct, const stru
 {
     return (struct amqp_hub_config){
         .back = {.frame_max = FRAME_MAX,
-                 .heartbeat_s = heartbeat_s(config),
+                 .heartbeat_s = seconds(config->broker_heartbeat_ms),
                  .handshake_timeout_ms = (uint32_t)config->broker_timeout_ms,
                  .close_timeout_ms = CLOSE_TIMEOUT_MS},
         .exchange_types = direct->exchange_types,

@@ -109,7 +109,7 @@ enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, stru
     if (shared->state == SHARED_RUNNING) {
         shared_remove_waiter(waiter);
         shared_keep(shared);
-        *hub = &shared->uv_hub.hub;
+        *hub = shared_hub(shared);
         return POOL_YES;
     }
     shared_add_waiter(shared, waiter, SHARED_NEEDS_HUB);

@@ -2,15 +2,13 @@
 /*
  * The happy path: dial, log in, open, run; sessions join; the last one leaves; a while later it is closed.
  *
- * What can go wrong: no node can be reached, or one does not go on with the handshake (it is tried again,
- * with backoff, while anybody waits); the broker refuses the user or the vhost (those who asked are told);
- * the connection is lost (the hub tells its members; with a fixed identity it is dialled again at once, else
- * when somebody comes).
+ * What can go wrong: no node serves (they are tried again, with backoff, while anybody waits); the broker
+ * refuses the user or the vhost (those who asked are told); the connection is lost (the hub tells its
+ * members; with a fixed identity it is dialled again at once, else when somebody comes).
  */
 #include "host-proxy/shared.h"
 
 #include "host-proxy/pool.h"
-#include "mux/uv/link.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,11 +24,16 @@
 /* How long a connection that nobody uses is kept for those who come next. */
 #define KEEP_MS 10000u
 
-static const struct amqp_uv_hub_ops hub_ops;
-
-static struct shared *of_hub(struct amqp_uv_hub *uv_hub)
+static struct shared *of_race(struct race *race)
 {
-    return (struct shared *)((char *)uv_hub - offsetof(struct shared, uv_hub));
+    return (struct shared *)((char *)race - offsetof(struct shared, race));
+}
+
+struct amqp_hub *shared_hub(const struct shared *shared)
+{
+    struct amqp_uv_hub *uv_hub = race_hub(&shared->race);
+
+    return uv_hub != NULL ? &uv_hub->hub : NULL;
 }
 
 static bool is_fixed(const struct shared *shared)
@@ -103,7 +106,7 @@ static void tell_hub(struct shared *shared)
 
     while ((waiter = find_waiter(shared, SHARED_NEEDS_HUB)) != NULL) {
         take_off(waiter);
-        waiter->ops->on_hub(waiter, &shared->uv_hub.hub);
+        waiter->ops->on_hub(waiter, shared_hub(shared));
     }
 }
 
@@ -141,11 +144,9 @@ static void on_timer_closed(uv_handle_t *handle)
         pool->ops->on_empty(pool);
 }
 
-/* Frees it once its socket is closed. */
-static void maybe_finish(struct shared *shared)
+static void on_closed(struct race *race)
 {
-    if (shared->state == SHARED_ENDED && !shared->hub_open)
-        uv_close((uv_handle_t *)&shared->timer, on_timer_closed);
+    uv_close((uv_handle_t *)&of_race(race)->timer, on_timer_closed);
 }
 
 /* It is found by nobody any more. */
@@ -154,7 +155,6 @@ static void leave_pool(struct shared *shared)
     shared->state = SHARED_ENDED;
     TAILQ_REMOVE(&shared->pool->shared, shared, entry);
     TAILQ_INSERT_TAIL(&shared->pool->ended, shared, entry);
-    node_dial_cancel(&shared->dial);
     uv_timer_stop(&shared->timer);
 }
 
@@ -167,24 +167,22 @@ void shared_end(struct shared *shared, const char *reason)
     leave_pool(shared);
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", reason);
     tell_refused(shared, &e);
-    if (shared->hub_open)
-        amqp_uv_hub_close(&shared->uv_hub, reason);
-    else
-        maybe_finish(shared);
+    race_end(&shared->race, reason);
 }
 
 void shared_abort(struct shared *shared)
 {
     shared_end(shared, "host-proxy is shutting down");
-    if (shared->hub_open)
-        amqp_uv_hub_abort(&shared->uv_hub, "host-proxy is shutting down");
+    race_abort(&shared->race, "host-proxy is shutting down");
 }
 
 /* ── Use ── */
 
 bool shared_is_used(const struct shared *shared)
 {
-    return is_wanted(shared) || (shared->hub_open && !TAILQ_EMPTY(&shared->uv_hub.hub.seats));
+    const struct amqp_hub *hub = shared_hub(shared);
+
+    return is_wanted(shared) || (hub != NULL && !TAILQ_EMPTY(&hub->seats));
 }
 
 static void on_kept_long_enough(uv_timer_t *timer)
@@ -214,8 +212,6 @@ void shared_keep(struct shared *shared)
 
 /* ── Connecting ── */
 
-static void on_dialed(struct node_dial *dial, int fd, const char *text);
-
 /* It did not come about, or is no more. */
 static void note_failure(struct shared *shared, const char *text)
 {
@@ -231,11 +227,9 @@ static void note_failure(struct shared *shared, const char *text)
 static void on_retry(uv_timer_t *timer)
 {
     struct shared *shared = timer->data;
-    struct pool *pool = shared->pool;
 
-    shared->state = SHARED_DIALING;
-    if (node_dial_start(&shared->dial, pool->mux_loop->loop, pool->nodes, pool->config.dial_timeout_ms,
-                        on_dialed) == 0)
+    shared->state = SHARED_TRYING;
+    if (race_start(&shared->race) == 0)
         return;
     note_failure(shared, "out of memory");
     shared->state = SHARED_WAITING;
@@ -256,39 +250,25 @@ static void retry_or_end(struct shared *shared)
                    shared->is_refused ? REFUSED_MS : backoff_next_ms(&shared->backoff), 0);
 }
 
-static void on_dialed(struct node_dial *dial, int fd, const char *text)
-{
-    struct shared *shared = (struct shared *)((char *)dial - offsetof(struct shared, dial));
-    struct pool *pool = shared->pool;
-    int rc;
-
-    if (fd < 0) {
-        note_failure(shared, text);
-        retry_or_end(shared);
-        return;
-    }
-    mux_uv_link_tune(fd);
-    rc = amqp_uv_hub_open(&shared->uv_hub, pool->mux_loop, fd, &hub_ops, &shared->config);
-    if (rc < 0) {
-        note_failure(shared, uv_strerror(rc));
-        retry_or_end(shared);
-        return;
-    }
-    shared->hub_open = true;
-    shared->state = SHARED_GREETING;
-    snprintf(shared->peer, sizeof(shared->peer), "%s", text);
-    if (pool->config.tls != NULL &&
-        mux_uv_tls_connect(pool->config.tls, &shared->uv_hub.stream, pool->nodes->nodes[dial->node].host) < 0)
-        amqp_uv_hub_abort(&shared->uv_hub, "out of memory");
-}
-
 /* ── The hub ── */
 
-static void on_login(struct amqp_uv_hub *uv_hub)
+/* Some nodes have failed, and another one is here. */
+static void note_nodes(struct shared *shared, const char *failures)
 {
-    struct shared *shared = of_hub(uv_hub);
+    uint64_t suppressed;
+
+    if (failures[0] != '\0' &&
+        log_limit_pass(&shared->pool->failures, uv_now(shared->pool->mux_loop->loop), &suppressed))
+        log_warning(shared->object, "nodes that do not serve", LOG_STR("reason", failures),
+                    LOG_SUPPRESSED(suppressed));
+}
+
+static void on_login(struct race *race)
+{
+    struct shared *shared = of_race(race);
 
     shared->state = SHARED_LOGGED_IN;
+    note_nodes(shared, race->failures);
     tell_login(shared);
     shared_check_use(shared); /* they may all have gone */
 }
@@ -299,54 +279,37 @@ void shared_choose(struct shared *shared, struct amqp_span vhost)
     shared->key.vhost_len = (uint8_t)vhost.len;
     shared->key.has_vhost = true;
     shared->config.back.vhost = (struct amqp_span){.data = shared->key.vhost, .len = vhost.len};
-    amqp_uv_hub_choose(&shared->uv_hub, vhost);
+    amqp_uv_hub_choose(race_hub(&shared->race), vhost);
 }
 
-static void on_running(struct amqp_uv_hub *uv_hub)
+static void on_running(struct race *race)
 {
-    struct shared *shared = of_hub(uv_hub);
+    struct shared *shared = of_race(race);
+    const struct amqp_back *back = &shared_hub(shared)->back;
     const struct amqp_login *login = &shared->key.credentials->login;
 
     shared->state = SHARED_RUNNING;
     shared->failure[0] = '\0';
     backoff_reset(&shared->backoff);
-    log_info(shared->object, "broker connection up", LOG_STR("broker", shared->peer),
-             LOG_STR("product", uv_hub->hub.back.product),
+    log_info(shared->object, "broker connection up", LOG_STR("broker", race_peer(race)),
+             LOG_STR("product", back->product),
              LOG_TEXT("user", (const char *)login->user.data, login->user.len),
              LOG_TEXT("vhost", (const char *)shared->key.vhost, shared->key.vhost_len),
              LOG_STR("for", shared->key.guest[0] != '\0' ? shared->key.guest : NULL),
-             LOG_UINT("channel_max", uv_hub->hub.back.channel_max));
+             LOG_UINT("channel_max", back->channel_max));
     tell_hub(shared);
     shared_check_use(shared);
 }
 
-/* What the broker says to a user that it will not have, in this vhost or at all. */
-static bool is_refusal(const struct amqp_exception *e)
+static void on_down(struct race *race, const struct amqp_exception *e)
 {
-    return e->code == AMQP_CODE_ACCESS_REFUSED || e->code == AMQP_CODE_NOT_ALLOWED ||
-           e->code == AMQP_CODE_INVALID_PATH;
-}
-
-/* A node was reached, and that was all. */
-static void note_handshake_failure(struct shared *shared, const struct amqp_exception *e)
-{
-    char text[sizeof(shared->peer) + sizeof(e->text)];
-
-    snprintf(text, sizeof(text), "%s: %s", shared->peer, amqp_exception_cause(e));
-    note_failure(shared, text);
-}
-
-static void on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception *e)
-{
-    struct shared *shared = of_hub(uv_hub);
+    struct shared *shared = of_race(race);
     const enum shared_state state = shared->state;
 
-    if (state == SHARED_ENDED)
-        return;
-    shared->state = SHARED_WAITING; /* at first for the socket to be closed */
+    shared->state = SHARED_WAITING;
     uv_timer_stop(&shared->timer);
     drop_idle_waiters(shared);
-    shared->is_refused = state != SHARED_RUNNING && is_refusal(e);
+    shared->is_refused = state != SHARED_RUNNING && race_is_refusal(e);
     if (state == SHARED_RUNNING) {
         log_warning(shared->object, "broker connection lost", LOG_UINT("code", e->code),
                     LOG_STR("reason", amqp_exception_cause(e)));
@@ -355,30 +318,19 @@ static void on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception *e)
     } else if (shared->is_refused && !is_fixed(shared)) {
         tell_refused(shared, e);
     } else {
-        note_handshake_failure(shared, e);
+        note_failure(shared, amqp_exception_cause(e));
     }
+    retry_or_end(shared);
 }
 
-static void on_suspect(struct amqp_uv_hub *uv_hub, struct amqp_member *member,
-                       const struct amqp_method_spec *method)
+static void on_suspect(struct race *race, struct amqp_member *member, const struct amqp_method_spec *method)
 {
-    struct pool *pool = of_hub(uv_hub)->pool;
+    struct pool *pool = of_race(race)->pool;
 
     pool->ops->on_suspect(pool, member, method->name);
 }
 
-static void on_closed(struct amqp_uv_hub *uv_hub)
-{
-    struct shared *shared = of_hub(uv_hub);
-
-    shared->hub_open = false;
-    if (shared->state == SHARED_ENDED)
-        maybe_finish(shared);
-    else
-        retry_or_end(shared);
-}
-
-static const struct amqp_uv_hub_ops hub_ops = {
+static const struct race_ops race_ops = {
     .on_login = on_login,
     .on_running = on_running,
     .on_suspect = on_suspect,
@@ -388,7 +340,7 @@ static const struct amqp_uv_hub_ops hub_ops = {
 
 unsigned shared_number(struct amqp_hub *hub)
 {
-    return of_hub(amqp_uv_hub_of(hub))->number;
+    return of_race(race_of(hub))->number;
 }
 
 /* ── Making one ── */
@@ -423,6 +375,13 @@ struct shared *shared_create(struct pool *pool, const struct shared_key *key)
     shared->number = ++pool->numbers;
     snprintf(shared->object, sizeof(shared->object), "broker-connection=%u", shared->number);
     configure(shared);
+    race_init(&shared->race,
+              &(struct race_config){.mux_loop = pool->mux_loop,
+                                    .nodes = pool->nodes,
+                                    .tls = pool->config.tls,
+                                    .dial_timeout_ms = pool->config.dial_timeout_ms,
+                                    .hub = &shared->config},
+              &race_ops);
     TAILQ_INIT(&shared->waiters);
     TAILQ_INSERT_TAIL(&pool->shared, shared, entry);
     backoff_init(&shared->backoff, BACKOFF_MIN_MS, BACKOFF_MAX_MS, 0);

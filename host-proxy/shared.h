@@ -3,9 +3,9 @@
  * One AMQP connection to the broker, shared by sessions: it is dialled, logs in, and is dialled again for as
  * long as somebody wants it.
  *
- *     WAITING ─► DIALING ─► GREETING ─► LOGGED_IN ─► RUNNING ─► any ──► ENDED
- *        ▲          │ nobody is   │          │   a vhost     │
- *        └──────────┴─ there ─────┴── lost ──┴── is known ───┘  (as long as somebody wants it)
+ *     WAITING ─► TRYING ─► LOGGED_IN ─► RUNNING ─► any ──► ENDED
+ *        ▲          │ nobody   │   a vhost     │
+ *        └──────────┴ is there ┴── is known ───┘  (as long as somebody wants it)
  *
  * Its login is how the credentials of a client are verified: a connection is made with the user and password
  * that the client has given, and the client learns what the broker says. When the broker has accepted them
@@ -16,10 +16,9 @@
 #ifndef HOST_PROXY_SHARED_H
 #define HOST_PROXY_SHARED_H
 
-#include "amqp/uv/hub_stream.h"
 #include "host-proxy/credentials.h"
 #include "host-proxy/guest_table.h"
-#include "service/nodes.h"
+#include "host-proxy/race.h"
 
 #include <sys/queue.h>
 
@@ -29,8 +28,7 @@ struct shared_waiter;
 
 enum shared_state {
     SHARED_WAITING,
-    SHARED_DIALING,
-    SHARED_GREETING,
+    SHARED_TRYING,    /* its race runs */
     SHARED_LOGGED_IN, /* the broker has accepted user and password */
     SHARED_RUNNING,
     SHARED_ENDED, /* not to be used any more; it is closing */
@@ -76,17 +74,14 @@ struct shared {
     struct shared_key key;
     enum shared_state state;
     TAILQ_HEAD(, shared_waiter) waiters;
-    struct node_dial dial;
-    struct amqp_uv_hub uv_hub;
-    bool is_refused; /* the broker would not have its user, or not in its vhost, last time */
-    bool hub_open;   /* until uv_hub's on_closed */
+    struct race race; /* for a node that carries it */
+    bool is_refused;  /* the broker would not have its user, or not in its vhost, last time */
     struct amqp_hub_config config;
     uv_timer_t timer; /* WAITING: until the next attempt; RUNNING and unused: how long it is kept */
     struct backoff backoff;
-    char failure[256];           /* why it is not running, for those who wait in vain */
-    unsigned number;             /* for log lines */
-    char object[48];             /* for log lines */
-    char peer[2 * NET_NAME_MAX]; /* who was reached */
+    char failure[256]; /* why it is not running, for those who wait in vain */
+    unsigned number;   /* for log lines */
+    char object[48];   /* for log lines */
     char name[AMQP_BACK_NAME_MAX];
 };
 
@@ -116,6 +111,9 @@ void shared_end(struct shared *shared, const char *reason);
 
 /* End it at once. */
 void shared_abort(struct shared *shared);
+
+/* The hub, while LOGGED_IN or RUNNING. */
+struct amqp_hub *shared_hub(const struct shared *shared);
 
 /* The number of a hub's connection, for log lines. */
 unsigned shared_number(struct amqp_hub *hub);

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Direct mode: host-proxy ends the clients' AMQP connections and puts their channels on one of its own."""
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.amqp_raw import RawClient, method
 from harness.case import IntegrationTest, main
 from harness.chain import DirectChain, Endpoint
-from harness.net import Forwarder, Server
+from harness.net import Babbler, BlackHole, Forwarder, Silent
 from harness.ports import free_port
 from harness.workspace import wait_until
 
@@ -344,28 +345,67 @@ class Nodes(Direct):
             client.finish_open(self.vhost)
 
 
-class Silent(Server):
-    """A node that accepts connections and says nothing, as a suspended machine does."""
-
-    def serve(self, sock) -> None:
-        while sock.recv(1024):
-            pass
-
-
-class SilentNode(Direct):
-    host_args = ("--broker-timeout", "1s")
+class DeadNodes(Direct):
+    """A cluster of three of which two are dead, each in a way of its own: the third serves at once. Who waited for a dead
+    one to time out would not be served while the test lasts."""
+    host_args = ("--broker-timeout", "10m")
 
     @classmethod
     def make_chain(cls):
-        cls.silent = Silent()
-        cls.addClassCleanup(cls.silent.close)
-        forwarder = Forwarder(Endpoint(cls.node.host, cls.node.port))
-        cls.addClassCleanup(forwarder.close)
-        return cls.new_direct([cls.silent.endpoint, forwarder.endpoint])
+        gone = Endpoint("127.0.0.1", free_port())
+        cls.dead = {"refused": gone}
+        for name, server in {"black hole": BlackHole(), "silent": Silent(), "TLS": Babbler(b"\x15\3\3\0\2\2\x0a"),
+                             "garbage": Babbler(bytes(range(200, 255)))}.items():
+            cls.addClassCleanup(server.close)
+            cls.dead[name] = server.endpoint
+        cls.alive = cls.forwarder(Endpoint(cls.node.host, cls.node.port))
+        cls.addClassCleanup(cls.alive.close)
+        cls.forwarders = [cls.alive]
+        return cls.new_direct([cls.alive.endpoint])
 
-    def test_the_next_one_serves(self):
-        self.serves()
-        self.assertGreater(self.silent.accepted, 0)
+    def test_pairs(self):
+        for one, other in itertools.combinations(self.dead, 2):
+            with self.subTest(one=one, other=other):
+                self.chain.host.terminate()
+                self.chain.brokers = [self.dead[one], self.dead[other], self.alive.endpoint]
+                self.chain.start_host()
+                self.serves()
+
+    def test_reasons(self):
+        """Who can't be served learns what is wrong with each."""
+        self.chain.host.terminate()
+        self.chain.brokers = [self.dead["garbage"], self.dead["refused"], self.dead["TLS"]]
+        self.chain.host_args, before = ["--broker-wait", "1s"], self.chain.host_args
+        self.addCleanup(setattr, self.chain, "host_args", before)
+        self.chain.start_host()
+        with RawClient(self.chain.endpoint()) as client:
+            client.start()
+            client.start_ok()
+            code, text = client.read_close()
+        self.assertEqual(code, 320)
+        for node, words in {"garbage": "does not speak AMQP", "refused": "refused", "TLS": "takes amqps"}.items():
+            self.assertRegex(self.chain.host.text(), f"broker connection not up.*:{self.dead[node].port}: .*{words}")
+        self.assertIn("broker unreachable: 127.0.0.1:", text)
+
+
+class Frozen(Direct):
+    """A node from which, all at once, no byte comes any more, nor an end: its network is gone, or its machine."""
+    nodes = 2
+    host_args = ("--broker-heartbeat", "1s")
+
+    def test_noticed_by_heartbeats(self):
+        for forwarder in self.forwarders:  # whichever is used first
+            connection = self.connect(blocked_connection_timeout=None)
+            self.works(connection)
+            used = next(one for one in self.forwarders if one.connected())
+            used.frozen.set()
+            with self.assertRaises(ConnectionClosedByBroker) as caught:
+                connection.process_data_events(60)
+            self.assertEqual(caught.exception.reply_code, 320)
+            self.assertIn("heartbeat", caught.exception.reply_text)
+            self.serves()
+            used.drop()
+            used.frozen.clear()
 
 
 if __name__ == "__main__":

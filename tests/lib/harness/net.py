@@ -47,6 +47,10 @@ class Server:
         for thread in self._threads:
             thread.join(5)
 
+    def connected(self) -> int:
+        """How many connections there are at present."""
+        return len(self._open)
+
     def drop(self) -> None:
         """Ends all present connections."""
         for sock in list(self._open):
@@ -92,11 +96,65 @@ class Echo(Server):
         sock.sendall(self.GOODBYE)
 
 
+class Silent(Server):
+    """Accepts connections and says nothing, as the node of a suspended machine does."""
+
+    def serve(self, sock: socket.socket) -> None:
+        while sock.recv(1024):
+            pass
+
+
+class Babbler(Server):
+    """Answers with something that no client of ours speaks."""
+
+    def __init__(self, words: bytes):
+        self.words = words
+        super().__init__()
+
+    def serve(self, sock: socket.socket) -> None:
+        sock.sendall(self.words)
+        while sock.recv(1024):
+            pass
+
+
+class BlackHole:
+    """A port to which no connection comes about and which says so to nobody: its backlog is full, and the kernel
+    drops what comes. Leave it by `with`."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", free_port()), backlog=0)
+        self.endpoint = Endpoint(*self.listener.getsockname())
+        self.waiting = []
+        while self._takes_one_more():
+            pass
+
+    def _takes_one_more(self) -> bool:
+        sock = socket.socket()
+        self.waiting.append(sock)
+        sock.settimeout(0.2)
+        try:
+            sock.connect(self.endpoint)
+        except TimeoutError:
+            return False
+        return True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        self.close()
+
+    def close(self) -> None:
+        for sock in [self.listener, *self.waiting]:
+            sock.close()
+
+
 class Forwarder(Server):
     """Passes connections on to another endpoint, and counts them."""
 
     def __init__(self, target: Endpoint, port: Optional[int] = None):
         self.target = target
+        self.frozen = threading.Event()  # while it is set nothing passes either way, and nobody is told
         super().__init__(port)
 
     def serve(self, sock: socket.socket) -> None:
@@ -104,6 +162,8 @@ class Forwarder(Server):
             peer = {sock: other, other: sock}
             while not self._stop.is_set():
                 for ready in select.select([sock, other], [], [], 1)[0]:
+                    while self.frozen.is_set() and not self._stop.wait(0.05):
+                        pass
                     data = ready.recv(65536)
                     if not data:
                         return

@@ -29,7 +29,7 @@ struct shared *shared_create(struct pool *of, const struct shared_key *key)
 
     shared->pool = of;
     shared->key = *key;
-    shared->state = SHARED_DIALING;
+    shared->state = SHARED_TRYING;
     TAILQ_INIT(&shared->waiters);
     TAILQ_INSERT_TAIL(&of->shared, shared, entry);
     return shared;
@@ -51,6 +51,11 @@ void shared_choose(struct shared *shared, struct amqp_span vhost)
     memcpy(shared->key.vhost, vhost.data, vhost.len);
     shared->key.vhost_len = (uint8_t)vhost.len;
     shared->key.has_vhost = true;
+}
+
+struct amqp_hub *shared_hub(const struct shared *shared)
+{
+    return (struct amqp_hub *)(uintptr_t)shared; /* somebody's, and never looked into */
 }
 
 void shared_keep(struct shared *shared)

@@ -151,7 +151,7 @@ class Demo:
         """Sessions of both guests, open at the same time, seen from the broker and from the kernel."""
         opened = [self.pika(guest) for _ in range(SESSIONS_PER_GUEST) for guest in self.chain.guests]
         expected = self.clients_at_broker(len(opened))
-        wait_until(lambda: len(self.broker.node.connections()) == expected, what=f"the broker sees {expected}", step=0.5)
+        wait_until(lambda: len(self.broker.node.connections()) == expected, what=f"the broker sees {expected}")
         connections = self.upstream_connections()
         assert len(connections) == 1, f"{len(connections)} connections lead to {self.upstream}: {connections}"
         assert f"pid={self.chain.host.pid}," in connections[0], f"not host-proxy's: {connections[0]}"

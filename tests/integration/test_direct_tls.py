@@ -14,6 +14,7 @@ from harness.certificates import Authority, Certificate
 from harness.chain import Endpoint
 from harness.ports import free_port
 from harness.rabbitmq import Broker
+from harness.workspace import wait_until
 from test_direct import Direct
 
 BIG = 3 << 20  # a body of many frames and TLS records
@@ -43,8 +44,8 @@ class Tls(Direct):
     @classmethod
     def open_more(cls, node) -> None:
         """The two listeners that the node's settings know nothing of."""
-        node.ctl("eval", cls.listen(cls.demanding, cls.good, ", {verify, verify_peer}, {fail_if_no_peer_cert, true}")
-                 + ", " + cls.listen(cls.outdated, cls.expired, "") + ".")
+        node.eval(cls.listen(cls.demanding, cls.good, ", {verify, verify_peer}, {fail_if_no_peer_cert, true}")
+                  + ", " + cls.listen(cls.outdated, cls.expired, ""))
 
     @classmethod
     def listen(cls, endpoint: Endpoint, shown: Certificate, options: str) -> str:
@@ -98,6 +99,7 @@ class Tls(Direct):
         self.assertIn(b"PLAIN", start.payload)
         self.assertNotIn(b"EXTERNAL", start.payload)
         self.works(self.connect())
+        wait_until(lambda: len(self.broker_connections()) == 1, what="the last host-proxy's connection has gone")
         (row,) = self.broker_connections("ssl", "auth_mechanism", "peer_cert_subject")
         self.assertEqual((row["ssl"], row["auth_mechanism"], row["peer_cert_subject"]), (True, "PLAIN", "CN=host"))
 

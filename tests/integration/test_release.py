@@ -49,13 +49,13 @@ class Release(IntegrationTest):
     def settled(self, at_rest: dict) -> None:
         """Waits until the broker has no connections and the daemons no more descriptors than at rest."""
         wait_until(lambda: self.descriptors() == at_rest, what=lambda: f"{self.descriptors()} instead of {at_rest}")
-        wait_until(lambda: not self.broker_connections(), step=0.5, what="the broker's connections end")
+        wait_until(lambda: not self.broker_connections(), what="the broker's connections end")
 
     def at_rest(self) -> dict:
         """The descriptors after a first session, which has started what starts on demand."""
         self.connect(101).close()
         self.connect(102).close()
-        wait_until(lambda: not self.broker_connections(), step=0.5)
+        wait_until(lambda: not self.broker_connections())
         time.sleep(0.5)
         return self.descriptors()
 
@@ -128,7 +128,7 @@ class Release(IntegrationTest):
         marks = [(process, process.mark()) for process in self.chain.processes()]
         for guest in (101, 102):
             self.connect(guest).close()
-        wait_until(lambda: not self.broker_connections(), step=0.5)
+        wait_until(lambda: not self.broker_connections())
         time.sleep(0.3)
         for process, mark in marks:
             self.assertNotRegex(process.since(mark), " (warning|error) ")

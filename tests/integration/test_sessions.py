@@ -39,7 +39,7 @@ class Sessions(IntegrationTest):
             connection.close()
         if mode() == DirectChain.mode:
             self.assertEqual(len(self.broker_connections()), 1, "it is kept for those who come next")
-        wait_until(lambda: not self.broker_connections(), what="the broker has no connections left", step=0.5)
+        wait_until(lambda: not self.broker_connections(), what="the broker has no connections left")
 
     def test_churn(self):
         """Four clients per guest connect, work and close, over and over."""

@@ -29,7 +29,7 @@ class Blocked(IntegrationTest):
 
     def alarm(self, is_on: bool) -> None:
         change = f"rabbit_alarm:set_alarm({{{ALARM}, []}})" if is_on else f"rabbit_alarm:clear_alarm({ALARM})"
-        self.node.ctl("eval", change + ".")
+        self.node.eval(change)
 
     def test_everybody_is_told_who_can_be(self):
         publisher, consumer, plain = self.client(101, True), self.client(102, True), self.client(102, False)

@@ -26,8 +26,8 @@ class Held:
         self._tell("suspend")
 
     def _tell(self, word: str) -> None:
-        self.node.ctl("eval", f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{self.vhost}">>, queue, '
-                              f'<<"{HELD}">>)), sys:{word}(amqqueue:get_pid(Queue)).')
+        self.node.eval(f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{self.vhost}">>, queue, '
+                       f'<<"{HELD}">>)), sys:{word}(amqqueue:get_pid(Queue))')
 
     def wake(self) -> None:
         self._tell("resume")

@@ -17,7 +17,7 @@ class Side:
 
     def connections(self) -> list[str]:
         """The vhost's connections, as the broker tells them apart."""
-        return self.node.connection_pids(self.vhost)
+        return [row["pid"] for row in self.node.connections("pid", vhost=self.vhost)]
 
     def run(self, program: Program) -> list[str]:
         """The program's outcome. Whatever the last one has done to the bystander, here is a good one."""

@@ -60,16 +60,17 @@ class Tls(Direct):
 
     def use(self, *nodes: Endpoint, ca: Authority = None, shown: Certificate = None, scheme: str = "amqps") -> None:
         """From now on host-proxy has these nodes, and these files."""
-        shows = ["--tls-cert", shown.cert, "--tls-key", shown.key] if shown else []
+        files = ["--tls-ca", (ca or self.authority).cert] if scheme == "amqps" else []
+        files += ["--tls-cert", shown.cert, "--tls-key", shown.key] if shown else []
         self.chain.host.terminate()
         self.chain.brokers, self.chain.scheme = nodes, scheme
-        self.chain.host_args = ["--tls-ca", (ca or self.authority).cert, "--broker-wait", "1s", *shows]
+        self.chain.host_args = ["--broker-wait", "3s", *files]
         self.chain.start_host()
 
     def refused(self, *words: str) -> None:
         """A client is told these words, behind the node that they are about; so is the log."""
         mark = self.chain.host.mark()
-        with RawClient(self.chain.endpoint(), timeout=20) as client:
+        with RawClient(self.chain.endpoint()) as client:
             client.start()
             client.start_ok()
             code, text = client.read_close()

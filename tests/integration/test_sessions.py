@@ -30,7 +30,8 @@ class Sessions(IntegrationTest):
             self.assertEqual(channel.basic_get(queue, auto_ack=True)[2], f"{guest} {queue}".encode())
         if mode() == DirectChain.mode:
             self.assertEqual(len(self.broker_connections()), 1)
-            self.assertEqual(established_to(self.node.port), 1, "connections between host-proxy and the broker")
+            self.assertEqual(established_to(self.node.port, self.chain.host.pid), 1,
+                             "connections between host-proxy and the broker")
         else:
             self.assertEqual(len(self.broker_connections()), 2 * PER_GUEST)
         if mode() == Chain.mode:

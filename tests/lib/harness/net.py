@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small network pieces for tests: who is connected to whom, a counting forwarder, an echo server."""
+import os
 import select
 import socket
 import threading
+from pathlib import Path
 from typing import Optional
 
 from .chain import Endpoint
@@ -11,11 +13,27 @@ from .ports import free_port
 ESTABLISHED = "01"
 
 
-def established_to(port: int) -> int:
-    """How many established IPv4 connections of this machine lead to that port, counted at the connecting end."""
+def established_to(port: int, pid: Optional[int] = None) -> int:
+    """How many established IPv4 connections lead to that port, counted at the connecting end: those of one process, or
+    of the machine."""
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in list(table)[1:]]
-    return sum(row[3] == ESTABLISHED and int(row[2].rsplit(":", 1)[1], 16) == port for row in rows)
+    own = None if pid is None else sockets_of(pid)
+    return sum(row[3] == ESTABLISHED and int(row[2].rsplit(":", 1)[1], 16) == port and (own is None or row[9] in own)
+               for row in rows)
+
+
+def sockets_of(pid: int) -> set[str]:
+    """The inodes of the sockets that a process has open."""
+    found = set()
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = os.readlink(entry)
+        except FileNotFoundError:
+            continue  # closed meanwhile
+        if target.startswith("socket:["):
+            found.add(target[len("socket:["):-1])
+    return found
 
 
 class Server:

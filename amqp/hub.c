@@ -162,7 +162,7 @@ static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp
     amqp_hub_send_close_ok(hub, up, slot, answer);
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
-        amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, command), &none);
+        amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, seat->side, command), &none);
     else
         amqp_command_destroy(command);
 }
@@ -175,7 +175,7 @@ static void end_lane(struct amqp_hub *hub, struct amqp_slot *slot)
     slot->lane = NULL;
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
-        amqp_member_judge(slot->seat->member, lane, amqp_lane_hear_close_ok(lane), &none);
+        amqp_member_judge(slot->seat->member, lane, amqp_lane_hear_close_ok(lane, slot->seat->side), &none);
 }
 
 static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
@@ -218,7 +218,8 @@ static void hear_command(struct amqp_hub *hub, struct amqp_slot *slot, struct am
         return;
     }
     note_reply_token(hub, command);
-    amqp_member_judge(slot->seat->member, slot->lane, amqp_lane_hear(slot->lane, command, &e), &e);
+    amqp_member_judge(slot->seat->member, slot->lane,
+                      amqp_lane_hear(slot->lane, slot->seat->side, command, &e), &e);
 }
 
 /* A complete command. 0 or -1: it can't be. */
@@ -309,10 +310,8 @@ static void on_blocked(struct amqp_back *back, const char *reason)
     struct amqp_seat *seat;
     const char *text = reason != NULL && reason[0] == '\0' ? "blocked" : reason;
     snprintf(hub->blocked, sizeof(hub->blocked), "%s", text != NULL ? text : "");
-    TAILQ_FOREACH (seat, &hub->seats, entry) {
-        amqp_front_notify_blocked(&seat->member->front, text);
-        seat->member->ops->on_wake(seat->member);
-    }
+    TAILQ_FOREACH (seat, &hub->seats, entry)
+        amqp_member_hear_blocked(seat, text);
 }
 
 /* All members lose all they had there. */
@@ -324,7 +323,7 @@ static void cut_off_members(struct amqp_hub *hub, const struct amqp_exception *w
                        why->code != AMQP_CODE_NONE ? amqp_exception_cause(why) : "closed");
     for (struct amqp_seat *seat = TAILQ_FIRST(&hub->seats); seat != NULL;) {
         struct amqp_seat *next = TAILQ_NEXT(seat, entry);
-        amqp_member_cut_off(seat->member, &e);
+        amqp_member_cut_off(seat, &e);
         seat = next;
     }
 }

@@ -21,7 +21,8 @@ void amqp_intake_init(struct amqp_intake *intake)
 void amqp_intake_account(struct amqp_lane *lane)
 {
     struct amqp_intake *intake = &lane->intake;
-    const size_t kept = amqp_consumers_cost(&intake->consumers) + intake->deliveries.cost;
+    const size_t kept =
+        amqp_consumers_cost(&intake->consumers) + intake->deliveries.cost + lane->outlet.unconfirmed.cost;
     const size_t before = intake->kept;
     intake->kept = kept;
     if (kept != before)
@@ -58,6 +59,7 @@ void amqp_intake_no_memory(struct amqp_lane *lane)
 void amqp_intake_pass(struct amqp_lane *lane, struct amqp_command *command)
 {
     command->channel = lane->slot->number;
+    amqp_outlet_note(lane, command);
     amqp_hub_send(lane->member->main.hub, &lane->member->main.up, command);
 }
 

@@ -73,9 +73,16 @@ static int refuse(struct amqp_command *command, uint64_t tag, struct amqp_except
 }
 
 /* To the client, those of the proxy were settled long ago. What is still under way it can't know. */
-static bool is_unknown(const struct amqp_intake *intake, uint64_t tag)
+static bool is_unknown(const struct amqp_intake *intake, uint64_t tag, enum amqp_holder holder)
 {
-    return tag > intake->newest || amqp_deliveries_holder(&intake->deliveries, tag) == AMQP_HELD_BY_PROXY;
+    return tag > intake->newest || holder == AMQP_HELD_BY_PROXY;
+}
+
+/* One that is not there: the broker refuses it. */
+static void pass_in_vain(struct amqp_lane *lane, struct amqp_command *command)
+{
+    amqp_intake_pass(lane, command);
+    amqp_outlet_expect_refusal(lane);
 }
 
 /* The client's command once more, for all up to `tag`. */
@@ -115,15 +122,31 @@ static int settle_many(struct amqp_lane *lane, struct amqp_command *command, uin
 {
     struct amqp_deliveries *d = &lane->intake.deliveries;
     const uint64_t to = tag != 0 ? tag : amqp_deliveries_last(d, AMQP_HELD_BY_CLIENT, UINT64_MAX);
-    if (is_unknown(&lane->intake, tag))
+    const enum amqp_holder holder = amqp_deliveries_holder(d, tag);
+    if (is_unknown(&lane->intake, tag, holder))
         return refuse(command, tag, e);
-    if (tag != 0 && amqp_deliveries_holder(d, tag) == AMQP_HELD_BY_NOBODY) {
-        amqp_intake_pass(lane, command); /* the broker refuses it */
+    if (tag != 0 && holder == AMQP_HELD_BY_NOBODY) {
+        pass_in_vain(lane, command);
         return 0;
     }
     if (to != 0 && settle_to(lane, command, to) < 0)
         return fail(command, e);
     amqp_command_destroy(command);
+    return 0;
+}
+
+static int settle_one(struct amqp_lane *lane, struct amqp_command *command, uint64_t tag,
+                      struct amqp_exception *e)
+{
+    const enum amqp_holder holder = amqp_deliveries_holder(&lane->intake.deliveries, tag);
+    if (is_unknown(&lane->intake, tag, holder))
+        return refuse(command, tag, e);
+    if (holder == AMQP_HELD_BY_NOBODY) {
+        pass_in_vain(lane, command);
+    } else {
+        amqp_intake_remove(lane, tag);
+        amqp_intake_pass(lane, command);
+    }
     return 0;
 }
 
@@ -136,11 +159,8 @@ int amqp_intake_settle(struct amqp_lane *lane, struct amqp_command *command, str
         amqp_intake_pass(lane, command);
     } else if (can_be_multiple && (command->payload[BITS_AT] & 1) != 0) {
         rc = settle_many(lane, command, tag, e);
-    } else if (is_unknown(&lane->intake, tag)) {
-        rc = refuse(command, tag, e);
     } else {
-        amqp_intake_remove(lane, tag);
-        amqp_intake_pass(lane, command);
+        rc = settle_one(lane, command, tag, e);
     }
     amqp_intake_account(lane);
     return rc;

@@ -2,8 +2,7 @@
 #include "amqp/intake_terms.h"
 #include "amqp/member.h"
 #include "amqp/method_codec.h"
-
-static const char reply_queue[] = "amq.rabbitmq.reply-to";
+#include "amqp/rules.h"
 
 static const struct amqp_limits *limits_of(const struct amqp_lane *lane)
 {
@@ -14,7 +13,7 @@ static const struct amqp_limits *limits_of(const struct amqp_lane *lane)
  */
 bool amqp_consume_is_relayed(const amqp_basic_consume_t *consume)
 {
-    if (amqp_span_is(amqp_span_of(consume->queue), reply_queue))
+    if (amqp_is_reply_queue(amqp_span_of(consume->queue)))
         return true;
     for (int i = 0; i < consume->arguments.num_entries; i++) {
         if (amqp_span_is(amqp_span_of(consume->arguments.entries[i].key), "x-stream-offset"))

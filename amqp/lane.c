@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp/lane.h"
 #include "amqp/content_check.h"
+#include "amqp/lane_internal.h"
 #include "amqp/member.h"
 #include "amqp/method_codec.h"
 #include <amqp_framing.h>
@@ -26,8 +27,20 @@ struct amqp_lane *amqp_lane_create(struct amqp_member *member, uint16_t number)
     lane->number = number;
     amqp_assembler_init(&lane->assembler);
     amqp_intake_init(&lane->intake);
+    amqp_outlet_init(lane);
     STAILQ_INIT(&lane->held);
     return lane;
+}
+
+void amqp_lane_destroy(struct amqp_lane *lane)
+{
+    amqp_lane_let_slots_go(lane);
+    amqp_lane_forget(lane);
+    amqp_intake_deinit(lane);
+    amqp_outlet_deinit(lane);
+    amqp_assembler_reset(&lane->assembler);
+    amqp_command_destroy(lane->farewell);
+    free(lane);
 }
 
 static size_t cost_of(const struct amqp_command_queue *queue)
@@ -49,8 +62,7 @@ static bool holds_close(const struct amqp_lane *lane)
     return false;
 }
 
-/* Nothing that was held back will be sent any more; but a Close must be answered. */
-static void forget(struct amqp_lane *lane)
+void amqp_lane_forget(struct amqp_lane *lane)
 {
     lane->owes_close_ok = lane->owes_close_ok || holds_close(lane);
     amqp_member_account_held(lane->member, cost_of(&lane->held), 0);
@@ -58,120 +70,6 @@ static void forget(struct amqp_lane *lane)
     amqp_queues_forget(lane);
     amqp_intake_stop(lane);
     lane->is_committing = false;
-}
-
-/* --- the slot --- */
-
-/* Gives the slot up; `close`: the client's Close, or NULL. */
-static void leave_slot(struct amqp_lane *lane, struct amqp_command *close)
-{
-    if (lane->slot->state == AMQP_SLOT_OPEN)
-        amqp_hub_leave_slot(lane->member->main.hub, lane->slot, close);
-}
-
-void amqp_lane_destroy(struct amqp_lane *lane)
-{
-    if (lane->slot != NULL) {
-        lane->slot->lane = NULL;
-        leave_slot(lane, NULL);
-    }
-    forget(lane);
-    amqp_intake_deinit(lane);
-    amqp_assembler_reset(&lane->assembler);
-    free(lane);
-}
-
-static void tell(struct amqp_lane *lane, struct amqp_command *command)
-{
-    amqp_member_tell(lane->member, lane->number, command);
-}
-
-static void take_slot(struct amqp_lane *lane, struct amqp_slot *slot)
-{
-    amqp_seat_add_slot(&lane->member->main, slot);
-    slot->lane = lane;
-    lane->slot = slot;
-    lane->state = AMQP_LANE_OPEN;
-}
-
-static int open_new_slot(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
-{
-    struct amqp_hub *hub = lane->member->main.hub;
-    const bool has_free = amqp_slots_has_free(&hub->slots, AMQP_SLOT_CLIENTS);
-    struct amqp_slot *slot = amqp_slots_take(&hub->slots, AMQP_SLOT_CLIENTS, hub->now);
-    if (slot == NULL) {
-        amqp_command_destroy(command);
-        return has_free ? no_memory(e)
-                        : refuse(e, AMQP_CODE_RESOURCE_ERROR, AMQP_CHANNEL_OPEN_METHOD,
-                                 "all channels of the shared connection are in use");
-    }
-    take_slot(lane, slot);
-    command->channel = slot->number;
-    amqp_hub_send(hub, &lane->member->main.up, command);
-    return AMQP_LANE_GOES_ON;
-}
-
-static int open_slot(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
-{
-    amqp_channel_open_ok_t open_ok = {.channel_id = amqp_empty_bytes};
-    struct amqp_slot *kept = amqp_kept_take(lane->member->main.hub);
-    if (kept == NULL)
-        return open_new_slot(lane, command, e);
-    amqp_command_destroy(command);
-    take_slot(lane, kept);
-    tell(lane, amqp_command_make(AMQP_CHANNEL_OPEN_OK_METHOD, &open_ok));
-    return AMQP_LANE_GOES_ON;
-}
-
-/* --- what the client is told --- */
-
-static void tell_close_ok(struct amqp_lane *lane)
-{
-    amqp_channel_close_ok_t close_ok = {0};
-    tell(lane, amqp_command_make(AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok));
-}
-
-static void tell_end(struct amqp_lane *lane)
-{
-    amqp_channel_close_t close = {
-        .reply_code = lane->end.code,
-        .reply_text = amqp_cstring_bytes(lane->end.text),
-        .class_id = amqp_method_class(lane->end.method),
-        .method_id = (uint16_t)(lane->end.method & 0xFFFF),
-    };
-    lane->state = AMQP_LANE_TOLD;
-    tell(lane, amqp_command_make(AMQP_CHANNEL_CLOSE_METHOD, &close));
-}
-
-/* In LEAVING: there is nothing more to send. */
-static void let_go(struct amqp_lane *lane)
-{
-    forget(lane);
-    leave_slot(lane, NULL);
-}
-
-void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e)
-{
-    if (lane->state == AMQP_LANE_LEAVING && amqp_lane_speaks(lane))
-        let_go(lane);
-    if (lane->state != AMQP_LANE_OPEN)
-        return;
-    forget(lane);
-    lane->end = *e;
-    lane->state = lane->owes_close_ok ? AMQP_LANE_CROSSED : AMQP_LANE_ENDING;
-    leave_slot(lane, NULL);
-}
-
-int amqp_lane_leave(struct amqp_lane *lane)
-{
-    if (lane->slot == NULL)
-        return AMQP_LANE_GONE;
-    if (lane->state == AMQP_LANE_OPEN) {
-        lane->state = AMQP_LANE_LEAVING;
-        if (STAILQ_EMPTY(&lane->held))
-            let_go(lane);
-    }
-    return AMQP_LANE_GOES_ON;
 }
 
 /* --- rules that depend on the channel's state --- */
@@ -184,6 +82,9 @@ static int is_ready(struct amqp_lane *lane, const struct amqp_command *command, 
         return 1;
     if (lane->is_committing)
         return 0;
+    const int ready = amqp_outlet_is_ready(lane, command, e);
+    if (ready <= 0)
+        return ready;
     if (amqp_intake_prepare(lane, command, e) < 0)
         return -1;
     return !amqp_intake_must_wait(lane, command) && !amqp_queues_must_wait(lane, command);
@@ -214,14 +115,20 @@ static void tidy_header(struct amqp_command *command)
         command->header[AMQP_CONTENT_FLAGS_AT + 1] &= 0xFC;
 }
 
-static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+static struct amqp_hub *hub_on(const struct amqp_lane *lane, enum amqp_side side)
+{
+    return side == AMQP_SIDE_MAIN ? lane->member->main.hub : lane->member->publishing.hub;
+}
+
+static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, enum amqp_side side,
+                      struct amqp_exception *e)
 {
     struct amqp_hub *hub = lane->member->main.hub;
     recycle_amqp_pool(&hub->pool);
     void *decoded = amqp_command_decode(command, &hub->pool);
     if (decoded == NULL)
         return no_memory(e);
-    if (amqp_command_min_frame(command) > hub->back.frame_max)
+    if (amqp_command_min_frame(command) > hub_on(lane, side)->back.frame_max)
         return refuse(e, AMQP_CODE_FRAME_ERROR, command->spec->id, "longer than the broker's frame_max");
     if (!amqp_rules_check(&hub->rules, command, decoded, e) || pass_state(lane, command, e) < 0 ||
         amqp_queues_pass(lane, command, decoded, e) < 0)
@@ -230,30 +137,37 @@ static int pass_rules(struct amqp_lane *lane, struct amqp_command *command, stru
     return amqp_command_encode(command, decoded) < 0 ? no_memory(e) : 0;
 }
 
-static void close_for_client(struct amqp_lane *lane, struct amqp_command *close)
+/* A command that keeps all rules, other than channel.close, goes to where it belongs. 0 or -1 with `*e`. */
+static int send(struct amqp_lane *lane, struct amqp_command *command, enum amqp_side side,
+                struct amqp_exception *e)
 {
-    forget(lane);
-    lane->state = AMQP_LANE_CLOSING;
-    leave_slot(lane, close);
+    if (side == AMQP_SIDE_PUBLISHING)
+        return amqp_outlet_send(lane, command, e);
+    if (amqp_outlet_pass_by(lane, command, e) < 0) {
+        amqp_command_destroy(command);
+        return -1;
+    }
+    if (!amqp_kept_leaves_no_trace(command->spec->id))
+        lane->slot->is_marked = true;
+    return amqp_intake_send(lane, command, e);
 }
 
 /* What comes behind a command that is refused is not looked at any more. */
 static int forward(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
-    if (pass_rules(lane, command, e) < 0) {
+    const enum amqp_side side = amqp_outlet_side(lane, command);
+    if (pass_rules(lane, command, side, e) < 0) {
         amqp_command_destroy(command);
-        forget(lane);
+        amqp_lane_forget(lane);
         return AMQP_LANE_REFUSED;
     }
     if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD) {
-        close_for_client(lane, command);
+        amqp_lane_close(lane, command);
         return AMQP_LANE_GOES_ON;
     }
-    if (!amqp_kept_leaves_no_trace(command->spec->id))
-        lane->slot->is_marked = true;
-    if (amqp_intake_send(lane, command, e) == 0)
+    if (send(lane, command, side, e) == 0)
         return AMQP_LANE_GOES_ON;
-    forget(lane);
+    amqp_lane_forget(lane);
     return AMQP_LANE_REFUSED;
 }
 
@@ -264,7 +178,7 @@ static int send_held(struct amqp_lane *lane, struct amqp_exception *e)
         struct amqp_command *command = STAILQ_FIRST(&lane->held);
         const int ready = is_ready(lane, command, e);
         if (ready < 0) {
-            forget(lane);
+            amqp_lane_forget(lane);
             return AMQP_LANE_REFUSED;
         }
         if (ready == 0 || STAILQ_FIRST(&lane->held) != command)
@@ -282,9 +196,9 @@ int amqp_lane_resume(struct amqp_lane *lane, struct amqp_exception *e)
 {
     if (lane->state == AMQP_LANE_OPEN)
         return send_held(lane, e);
-    if (lane->state == AMQP_LANE_LEAVING && lane->slot->state == AMQP_SLOT_OPEN) {
+    if (lane->state == AMQP_LANE_LEAVING && amqp_lane_speaks(lane)) {
         if (send_held(lane, e) < 0 || STAILQ_EMPTY(&lane->held))
-            let_go(lane);
+            amqp_lane_let_go(lane);
     }
     return AMQP_LANE_GOES_ON;
 }
@@ -311,9 +225,23 @@ static int take_closing(struct amqp_lane *lane, uint32_t method, struct amqp_exc
     if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_ENDING)
         lane->state = AMQP_LANE_CROSSED;
     else if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_TOLD)
-        tell_close_ok(lane);
+        amqp_lane_tell_close_ok(lane);
     else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && lane->state == AMQP_LANE_TOLD)
         return AMQP_LANE_GONE;
+    return AMQP_LANE_GOES_ON;
+}
+
+static int take_fresh(struct amqp_lane *lane, uint32_t method, struct amqp_exception *e)
+{
+    amqp_channel_open_ok_t open_ok = {.channel_id = amqp_empty_bytes};
+    if (method != AMQP_CHANNEL_OPEN_METHOD)
+        return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
+    lane->slot = amqp_seat_open_slot(&lane->member->main, lane, e);
+    if (lane->slot == NULL)
+        return AMQP_LANE_REFUSED;
+    lane->state = AMQP_LANE_OPEN;
+    if (lane->slot->has_answered)
+        amqp_lane_tell(lane, amqp_command_make(AMQP_CHANNEL_OPEN_OK_METHOD, &open_ok));
     return AMQP_LANE_GOES_ON;
 }
 
@@ -322,64 +250,35 @@ int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct 
     const uint32_t method = command->spec->id;
     if (lane->state == AMQP_LANE_OPEN)
         return take_open(lane, command, e);
-    if (lane->state == AMQP_LANE_FRESH && method == AMQP_CHANNEL_OPEN_METHOD)
-        return open_slot(lane, command, e);
     amqp_command_destroy(command);
-    if (lane->state == AMQP_LANE_FRESH)
-        return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
-    return take_closing(lane, method, e);
+    return lane->state == AMQP_LANE_FRESH ? take_fresh(lane, method, e) : take_closing(lane, method, e);
 }
 
 /* --- from the broker --- */
 
-/* Whether the client is to see it; it may move. */
-static bool note(struct amqp_lane *lane, struct amqp_command **command)
+void amqp_lane_tell(struct amqp_lane *lane, struct amqp_command *command)
 {
+    amqp_member_tell(lane->member, lane->number, command);
+}
+
+/* Whether the client is to see it; it may move. */
+static bool note(struct amqp_lane *lane, enum amqp_side side, struct amqp_command **command)
+{
+    if (!amqp_outlet_hear(lane, side, *command))
+        return false;
     switch ((*command)->spec->id) {
     case AMQP_TX_COMMIT_OK_METHOD: lane->is_committing = false; return true;
     case AMQP_CHANNEL_FLOW_METHOD: return false; /* no client of ours could answer it */
-    default: return amqp_intake_hear(lane, command);
+    default: return side == AMQP_SIDE_PUBLISHING || amqp_intake_hear(lane, command);
     }
 }
 
-int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+int amqp_lane_hear(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command,
+                   struct amqp_exception *e)
 {
-    if (note(lane, &command) && !command->is_quiet)
-        tell(lane, command);
+    if (note(lane, side, &command) && !command->is_quiet)
+        amqp_lane_tell(lane, command);
     else
         amqp_command_destroy(command);
     return amqp_lane_resume(lane, e);
-}
-
-static bool is_closed_by_client(const struct amqp_lane *lane)
-{
-    return lane->state == AMQP_LANE_CLOSING || lane->state == AMQP_LANE_CROSSED;
-}
-
-int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command)
-{
-    if (command == NULL || lane->state == AMQP_LANE_LEAVING) {
-        amqp_command_destroy(command);
-        return amqp_lane_hear_close_ok(lane);
-    }
-    lane->slot = NULL;
-    amqp_intake_hear_close(lane, command);
-    forget(lane);
-    const bool is_crossed = is_closed_by_client(lane) || lane->owes_close_ok;
-    lane->state = AMQP_LANE_TOLD;
-    tell(lane, command);
-    if (is_crossed)
-        tell_close_ok(lane);
-    return AMQP_LANE_GOES_ON;
-}
-
-int amqp_lane_hear_close_ok(struct amqp_lane *lane)
-{
-    const bool is_closed = is_closed_by_client(lane);
-    lane->slot = NULL;
-    if (lane->state == AMQP_LANE_ENDING || lane->state == AMQP_LANE_CROSSED)
-        tell_end(lane);
-    if (is_closed)
-        tell_close_ok(lane);
-    return lane->state == AMQP_LANE_TOLD ? AMQP_LANE_GOES_ON : AMQP_LANE_GONE;
 }

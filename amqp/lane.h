@@ -3,7 +3,10 @@
 #define AMQP_LANE_H
 
 /*
- * One channel of a client, and the channel of the shared connection that stands for it.
+ * One channel of a client, and the channel of the shared connection that stands for it: or two of them, if it
+ * publishes on a connection apart (amqp/outlet.h). "The broker's Close-Ok" is then that to both, of which the
+ * publishing one is closed first; when the broker closes one, the other one is closed before the client is
+ * told.
  *
  *     FRESH ─ channel.open ─► OPEN ─── client's Close ───► CLOSING ─ broker's Close-Ok ─► (gone)
  *                              ├──── we refuse ─► ENDING ─ broker's Close-Ok ─┐
@@ -25,6 +28,7 @@
 #include "amqp/assembler.h"
 #include "amqp/intake.h"
 #include "amqp/names.h"
+#include "amqp/outlet.h"
 #include "amqp/slots.h"
 #include <uthash.h>
 
@@ -45,7 +49,8 @@ struct amqp_lane {
     uint16_t number; /* the client's */
     enum amqp_lane_state state;
     struct amqp_member *member;
-    struct amqp_slot *slot; /* NULL in FRESH and TOLD */
+    struct amqp_slot *slot; /* on the main side; NULL in FRESH and TOLD, and once it is left */
+    struct amqp_outlet outlet;
     struct amqp_assembler assembler;
     struct amqp_intake intake;
     struct amqp_command_queue held; /* must wait for an answer of the broker's, in order */
@@ -53,12 +58,13 @@ struct amqp_lane {
     struct amqp_asking asking;      /* for the type of that queue */
     struct amqp_name *stream;       /* a stream that was consumed from here; NULL: none was */
     struct {
-        uint16_t prefetch;     /* of the next consumer */
-        uint16_t limit;        /* of all together ("global"); 0: none */
-    } qos;                     /* as the client has set it */
-    bool owes_close_ok;        /* the client's Close was held back, and forgotten over an end */
-    bool is_committing;        /* tx.commit was sent, commit-ok is due */
-    struct amqp_exception end; /* ENDING, CROSSED: what the client will be told */
+        uint16_t prefetch;         /* of the next consumer */
+        uint16_t limit;            /* of all together ("global"); 0: none */
+    } qos;                         /* as the client has set it */
+    bool owes_close_ok;            /* the client's Close was held back, and forgotten over an end */
+    bool is_committing;            /* tx.commit was sent, commit-ok is due */
+    struct amqp_exception end;     /* ENDING, CROSSED: what the client will be told */
+    struct amqp_command *farewell; /* or this, the broker's Close; NULL: it has not said any */
 };
 
 /* What became of a command or a lane. */
@@ -68,16 +74,17 @@ enum {
     AMQP_LANE_REFUSED = -1, /* *e is filled in */
 };
 
-/* Whether anything may still be sent on its slot. */
+/* Whether anything may still be sent on its slots: none of them is on its way out. */
 static inline bool amqp_lane_speaks(const struct amqp_lane *lane)
 {
+    const struct amqp_slot *outlet = lane->outlet.slot;
     return (lane->state == AMQP_LANE_OPEN || lane->state == AMQP_LANE_LEAVING) && lane->slot != NULL &&
-           lane->slot->state == AMQP_SLOT_OPEN;
+           lane->slot->state == AMQP_SLOT_OPEN && (outlet == NULL || outlet->state == AMQP_SLOT_OPEN);
 }
 
 struct amqp_lane *amqp_lane_create(struct amqp_member *member, uint16_t number); /* NULL: no memory */
 
-/* Leaves the slot, with a Close to the broker if none was said yet. Frees the lane. */
+/* Leaves its slots, with a Close to the broker if none was said yet. Frees the lane. */
 void amqp_lane_destroy(struct amqp_lane *lane);
 
 /* A command from the client, which is taken over. */
@@ -86,22 +93,27 @@ int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct 
 /* The lane has broken a rule that costs it no more than itself. */
 void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e);
 
-/* The client leaves: what is held back is still sent, then the slot closed. GOES_ON, or GONE: there is none.
+/* The slot on which it publishes is nothing to it any more, and closed; the lane goes on. */
+void amqp_lane_let_outlet_go(struct amqp_lane *lane);
+
+/* The client leaves: what is held back is still sent, then its slots are closed. GOES_ON, or GONE: there are
+ * none.
  */
 int amqp_lane_leave(struct amqp_lane *lane);
 
 /* A command from the broker other than channel.close and close-ok; taken over. GOES_ON or REFUSED: a command
  * that was held back until now breaks a rule. */
-int amqp_lane_hear(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e);
+int amqp_lane_hear(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command,
+                   struct amqp_exception *e);
 
 /* What the first command held back has waited for may be over. GOES_ON or REFUSED. */
 int amqp_lane_resume(struct amqp_lane *lane, struct amqp_exception *e);
 
-/* The broker's channel.close, taken over; the slot is no longer the lane's. NULL: there was no memory to keep
- * it, after a Close of our own. GOES_ON or GONE. */
-int amqp_lane_hear_close(struct amqp_lane *lane, struct amqp_command *command);
+/* The broker's channel.close, taken over; the slot on that side is no longer the lane's. NULL: there was no
+ * memory to keep it, after a Close of our own. GOES_ON or GONE. */
+int amqp_lane_hear_close(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command);
 
 /* Its close-ok; likewise. */
-int amqp_lane_hear_close_ok(struct amqp_lane *lane);
+int amqp_lane_hear_close_ok(struct amqp_lane *lane, enum amqp_side side);
 
 #endif

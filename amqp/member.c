@@ -17,18 +17,36 @@ void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *
 {
     *member = (struct amqp_member){.ops = ops, .end_ms = UINT64_MAX};
     amqp_front_init(&member->front, &front_ops, config, now);
-    amqp_seat_init(&member->main, member);
+    amqp_seat_init(&member->main, member, AMQP_SIDE_MAIN);
+    amqp_seat_init(&member->publishing, member, AMQP_SIDE_PUBLISHING);
     STAILQ_INIT(&member->down);
     amqp_owner_init(&member->queues, member);
 }
 
 void amqp_member_deinit(struct amqp_member *member)
 {
-    assert(!amqp_seat_is_taken(&member->main) && member->lanes == NULL &&
-           amqp_flow_is_empty(&member->main.up));
-    assert(member->queues.count == 0);
+    assert(!amqp_seat_is_taken(&member->main) && !amqp_seat_is_taken(&member->publishing));
+    assert(amqp_flow_is_empty(&member->main.up) && amqp_flow_is_empty(&member->publishing.up));
+    assert(member->lanes == NULL && member->queues.count == 0);
     amqp_member_drop_down(member);
     amqp_front_deinit(&member->front);
+}
+
+/* --- the hubs --- */
+
+static void note_time(const struct amqp_member *member, uint64_t now)
+{
+    if (amqp_seat_is_taken(&member->main))
+        member->main.hub->now = now;
+    if (amqp_seat_is_taken(&member->publishing))
+        member->publishing.hub->now = now;
+}
+
+uint64_t amqp_member_now(const struct amqp_member *member)
+{
+    const uint64_t main = amqp_seat_is_taken(&member->main) ? member->main.hub->now : 0;
+    const uint64_t publishing = amqp_seat_is_taken(&member->publishing) ? member->publishing.hub->now : 0;
+    return main > publishing ? main : publishing;
 }
 
 /* --- from the client --- */
@@ -45,17 +63,40 @@ static void on_open(struct amqp_front *front, struct amqp_span vhost)
     member->ops->on_open(member, vhost);
 }
 
-void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, uint64_t now)
+/* Why the connection of a seat's hub is blocked; NULL: it is not. */
+static const char *blocked_by(const struct amqp_seat *seat)
+{
+    return amqp_seat_is_taken(seat) && seat->hub->blocked[0] != '\0' ? seat->hub->blocked : NULL;
+}
+
+void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, struct amqp_hub *publishing,
+                      uint64_t now)
 {
     assert(member->state == AMQP_MEMBER_GREETING && amqp_hub_is_running(hub));
+    assert(publishing == NULL || amqp_hub_is_running(publishing));
     if (member->front.state != AMQP_FRONT_VHOST)
         return;
     member->state = AMQP_MEMBER_JOINED;
     amqp_seat_take(&member->main, hub);
-    hub->now = now;
+    if (publishing != NULL)
+        amqp_seat_take(&member->publishing, publishing);
+    note_time(member, now);
     amqp_front_open_ok(&member->front, now);
-    if (hub->blocked[0] != '\0')
-        amqp_front_notify_blocked(&member->front, hub->blocked);
+    if (blocked_by(&member->main) != NULL)
+        amqp_front_notify_blocked(&member->front, blocked_by(&member->main));
+    else if (blocked_by(&member->publishing) != NULL)
+        amqp_front_notify_blocked(&member->front, blocked_by(&member->publishing));
+}
+
+/* The client has one connection, which is blocked as long as one of ours is. */
+void amqp_member_hear_blocked(struct amqp_seat *seat, const char *reason)
+{
+    struct amqp_member *member = seat->member;
+    const struct amqp_seat *other = seat == &member->main ? &member->publishing : &member->main;
+    if (blocked_by(other) != NULL)
+        return;
+    amqp_front_notify_blocked(&member->front, reason);
+    member->ops->on_wake(member);
 }
 
 /* The lane of a channel, made on its first frame as RabbitMQ makes channels. NULL with `*e`: too many. */
@@ -93,7 +134,7 @@ static int feed_lane(struct amqp_member *member, struct amqp_lane *lane, const s
     const int rc = amqp_assembler_feed(&lane->assembler, &rules, frame, &command, e);
     const size_t after = amqp_assembler_cost(&lane->assembler);
     member->partial_cost = member->partial_cost - before + after;
-    amqp_hub_account(member->main.hub, before, after);
+    amqp_hub_account(amqp_member_payer(member), before, after);
     switch (rc) {
     case AMQP_ASSEMBLER_MORE: return AMQP_LANE_GOES_ON;
     case AMQP_ASSEMBLER_COMMAND: return amqp_lane_take(lane, command, e);
@@ -112,7 +153,7 @@ void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int v
     else if (verdict == AMQP_LANE_REFUSED && e->scope == AMQP_SCOPE_CHANNEL)
         amqp_lane_refuse(lane, e);
     else if (verdict == AMQP_LANE_REFUSED)
-        amqp_member_end(member, e, member->main.hub->now);
+        amqp_member_end(member, e, amqp_member_now(member));
 }
 
 static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, uint64_t now)
@@ -121,7 +162,7 @@ static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, u
     struct amqp_exception e = {0};
     if (member->state != AMQP_MEMBER_JOINED)
         return;
-    member->main.hub->now = now;
+    note_time(member, now);
     struct amqp_lane *lane = lane_for(member, frame->channel, &e);
     if (lane == NULL)
         amqp_member_end(member, &e, now);
@@ -133,7 +174,7 @@ static void on_close(struct amqp_front *front)
 {
     struct amqp_member *member = member_of(front);
     if (member->state == AMQP_MEMBER_JOINED)
-        amqp_member_begin_end(member, member->main.hub->now);
+        amqp_member_begin_end(member, amqp_member_now(member));
 }
 
 static void on_fault(struct amqp_front *front, const struct amqp_exception *e, uint64_t now)
@@ -151,11 +192,26 @@ static const struct amqp_front_ops front_ops = {
 
 void amqp_member_feed(struct amqp_member *member, const uint8_t *data, size_t len, uint64_t now)
 {
-    if (member->main.hub != NULL)
-        member->main.hub->now = now;
+    note_time(member, now);
     amqp_front_feed(&member->front, data, len, now);
     if (member->front.state == AMQP_FRONT_CLOSED || member->front.state == AMQP_FRONT_CLOSING)
         amqp_member_end(member, &member->front.end, now); /* by its own fault, on channel 0 */
+}
+
+/*
+ * Who publishes apart waits for memory there only with what it has said already: that the broker takes no
+ * publishes must not hold up those who only consume.
+ */
+static bool memory_lets_read(struct amqp_member *member)
+{
+    struct amqp_hub *payer = amqp_member_payer(member);
+    const bool is_partial = member->partial_cost > 0;
+    if (payer == member->main.hub)
+        return amqp_hub_lets_read(payer, member, is_partial);
+    if (!amqp_hub_lets_read(member->main.hub, member, false))
+        return false;
+    return (!is_partial && member->publishing.up.cost + member->held_cost == 0) ||
+           amqp_hub_lets_read(payer, member, is_partial);
 }
 
 bool amqp_member_wants_input(struct amqp_member *member)
@@ -164,16 +220,16 @@ bool amqp_member_wants_input(struct amqp_member *member)
         return false;
     if (member->state != AMQP_MEMBER_JOINED)
         return true; /* only the end is read, or the handshake */
-    return member->main.up.cost + member->held_cost < member->main.hub->config->member_up_max &&
-           amqp_brake_lets_ask(member) &&
-           amqp_hub_lets_read(member->main.hub, member, member->partial_cost > 0);
+    const size_t cost = member->main.up.cost + member->publishing.up.cost + member->held_cost;
+    return cost < member->main.hub->config->member_up_max && amqp_brake_lets_ask(member) &&
+           memory_lets_read(member);
 }
 
 void amqp_member_account_held(struct amqp_member *member, size_t before, size_t after)
 {
     member->held_cost = member->held_cost - before + after;
-    if (member->main.hub != NULL)
-        amqp_hub_account(member->main.hub, before, after);
+    if (amqp_member_payer(member) != NULL)
+        amqp_hub_account(amqp_member_payer(member), before, after);
 }
 
 /* --- time --- */
@@ -186,8 +242,7 @@ uint64_t amqp_member_deadline(const struct amqp_member *member)
 
 void amqp_member_tick(struct amqp_member *member, uint64_t now)
 {
-    if (member->main.hub != NULL)
-        member->main.hub->now = now;
+    note_time(member, now);
     amqp_front_tick(&member->front, now);
     if (now >= member->end_ms) {
         amqp_member_drop_down(member);

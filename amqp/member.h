@@ -44,7 +44,8 @@ struct amqp_member {
     const struct amqp_member_ops *ops;
     enum amqp_member_state state;
     struct amqp_front front;
-    struct amqp_seat main;          /* taken in JOINED and ENDING */
+    struct amqp_seat main;          /* taken in JOINED and ENDING, unless its hub is lost */
+    struct amqp_seat publishing;    /* likewise, if it publishes apart */
     struct amqp_lane *lanes;        /* hash by the client's number */
     struct amqp_command_queue down; /* to the client */
     struct amqp_load load;          /* what is held for the client */
@@ -65,8 +66,12 @@ void amqp_member_deinit(struct amqp_member *member);
 /* Takes bytes from the client. They are taken in any case; see amqp_member_wants_input first. */
 void amqp_member_feed(struct amqp_member *member, const uint8_t *data, size_t len, uint64_t now);
 
-/* In answer to on_open: it works on this hub, which is running. The client is told Open-Ok. */
-void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, uint64_t now);
+/*
+ * In answer to on_open: it works on this hub, and publishes on that one (amqp/outlet.h); NULL: on the same.
+ * Both are running. The client is told Open-Ok.
+ */
+void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, struct amqp_hub *publishing,
+                      uint64_t now);
 
 /* Whether bytes should be read from the client: it is not ahead of the broker, takes its answers, and memory
  * is not short. */
@@ -107,17 +112,36 @@ static inline bool amqp_member_is_doomed(const struct amqp_member *member)
 /* A slot of one of its seats is free again. */
 void amqp_member_slot_freed(struct amqp_seat *seat);
 
+/* Of both hubs, those that are not free yet. */
+static inline unsigned amqp_member_slots(const struct amqp_member *member)
+{
+    return member->main.slots + member->publishing.slots;
+}
+
 /* Whether nothing is left of it but exclusive queues, which are being deleted. */
 static inline bool amqp_member_is_releasing(const struct amqp_member *member)
 {
-    return member->state == AMQP_MEMBER_ENDING && member->main.slots == 0;
+    return member->state == AMQP_MEMBER_ENDING && amqp_member_slots(member) == 0;
 }
 
 /* They are gone. */
 void amqp_member_released(struct amqp_member *member);
 
-/* The hub is lost: nothing is left of the member there. */
-void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e);
+/* The hub of this seat is lost: nothing is left of the member there, and it leaves the other one. */
+void amqp_member_cut_off(struct amqp_seat *seat, const struct amqp_exception *e);
+
+/* The broker blocks the connection of this seat's hub, or does so no more (NULL). */
+void amqp_member_hear_blocked(struct amqp_seat *seat, const char *reason);
+
+/* The time of the last call, of the member's or one of its hubs'. */
+uint64_t amqp_member_now(const struct amqp_member *member);
+
+/* The hub that pays for what it has said that can't be sent yet: mostly, that waits for publishing. NULL:
+ * there is none. */
+static inline struct amqp_hub *amqp_member_payer(const struct amqp_member *member)
+{
+    return amqp_seat_is_taken(&member->publishing) ? member->publishing.hub : member->main.hub;
+}
 
 /* A lane's verdict on what the broker said. */
 void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int verdict,

@@ -33,7 +33,7 @@ static void out_of_memory(struct amqp_member *member)
     if (member->state == AMQP_MEMBER_JOINED)
         amqp_member_doom(member, &e);
     else
-        member->end_ms = member->main.hub->now;
+        member->end_ms = amqp_member_now(member);
 }
 
 void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)

@@ -6,11 +6,18 @@
 #include "amqp/member_internal.h"
 #include <assert.h>
 
-/* The client is told as soon as what waits for it has been written (amqp_member_write). */
-static void leave_hub(struct amqp_member *member)
+static void leave_seat(struct amqp_seat *seat)
 {
-    amqp_brake_leave(member);
-    amqp_seat_leave(&member->main);
+    if (seat->side == AMQP_SIDE_MAIN && amqp_seat_is_taken(seat))
+        amqp_brake_leave(seat->member);
+    amqp_seat_leave(seat);
+}
+
+/* The client is told as soon as what waits for it has been written (amqp_member_write). */
+static void leave_hubs(struct amqp_member *member)
+{
+    leave_seat(&member->main);
+    leave_seat(&member->publishing);
     member->state = AMQP_MEMBER_OVER;
 }
 
@@ -20,7 +27,7 @@ static void drop_partial(struct amqp_member *member, struct amqp_lane *lane)
     const size_t cost = amqp_assembler_cost(&lane->assembler);
     amqp_assembler_reset(&lane->assembler);
     member->partial_cost -= cost;
-    amqp_hub_account(member->main.hub, cost, 0);
+    amqp_hub_account(amqp_member_payer(member), cost, 0);
 }
 
 void amqp_member_drop_lane(struct amqp_member *member, struct amqp_lane *lane)
@@ -30,12 +37,18 @@ void amqp_member_drop_lane(struct amqp_member *member, struct amqp_lane *lane)
     amqp_lane_destroy(lane);
 }
 
+static void favour_no_more(struct amqp_member *member)
+{
+    struct amqp_hub *payer = amqp_member_payer(member);
+    if (payer != NULL && payer->favourite == member)
+        payer->favourite = NULL;
+}
+
 static void drop_lanes(struct amqp_member *member)
 {
     while (member->lanes != NULL)
         amqp_member_drop_lane(member, member->lanes);
-    if (member->main.hub->favourite == member)
-        member->main.hub->favourite = NULL;
+    favour_no_more(member);
 }
 
 /* The lanes stay until the broker has answered; those that have no slot go at once. */
@@ -48,20 +61,19 @@ static void leave_lanes(struct amqp_member *member)
         if (amqp_lane_leave(lane) == AMQP_LANE_GONE)
             amqp_member_drop_lane(member, lane);
     }
-    if (member->main.hub->favourite == member)
-        member->main.hub->favourite = NULL;
+    favour_no_more(member);
 }
 
 /* All channels are free; exclusive queues may not be yet. */
 static void finish_leaving(struct amqp_member *member)
 {
-    if (amqp_queues_release(member->main.hub, member))
+    if (!amqp_seat_is_taken(&member->main) || amqp_queues_release(member->main.hub, member))
         amqp_member_released(member);
 }
 
 void amqp_member_released(struct amqp_member *member)
 {
-    leave_hub(member);
+    leave_hubs(member);
     member->ops->on_wake(member);
 }
 
@@ -70,7 +82,7 @@ void amqp_member_begin_end(struct amqp_member *member, uint64_t now)
     member->state = AMQP_MEMBER_ENDING;
     member->end_ms = now + member->main.hub->config->end_timeout_ms;
     leave_lanes(member);
-    if (member->main.slots == 0)
+    if (amqp_member_slots(member) == 0)
         finish_leaving(member);
     member->ops->on_wake(member);
 }
@@ -90,7 +102,7 @@ void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e
 {
     amqp_member_drop_down(member);
     member->end = *e;
-    member->end_ms = member->main.hub->now;
+    member->end_ms = amqp_member_now(member);
     member->ops->on_wake(member);
 }
 
@@ -108,21 +120,28 @@ void amqp_member_slot_freed(struct amqp_seat *seat)
     struct amqp_member *member = seat->member;
     assert(seat->slots > 0);
     seat->slots--;
-    if (member->main.slots > 0 || member->state != AMQP_MEMBER_ENDING)
+    if (amqp_member_slots(member) > 0 || member->state != AMQP_MEMBER_ENDING)
         return;
     drop_lanes(member); /* those in TOLD, whose Close-Ok is of no interest */
     finish_leaving(member);
 }
 
-void amqp_member_cut_off(struct amqp_member *member, const struct amqp_exception *e)
+void amqp_member_cut_off(struct amqp_seat *seat, const struct amqp_exception *e)
 {
+    struct amqp_member *member = seat->member;
+    const bool is_main = seat->side == AMQP_SIDE_MAIN;
+    const bool is_releasing = amqp_member_is_releasing(member);
     if (member->state == AMQP_MEMBER_JOINED) {
         member->end = *e;
-        member->end_ms = member->main.hub->now + member->main.hub->config->end_timeout_ms;
+        member->end_ms = seat->hub->now + seat->hub->config->end_timeout_ms;
+        member->state = AMQP_MEMBER_ENDING;
     }
     drop_lanes(member);
-    amqp_queues_abandon(member);
-    leave_hub(member);
+    if (is_main)
+        amqp_queues_abandon(member);
+    leave_seat(seat);
+    if (amqp_member_slots(member) == 0 && (is_main || !is_releasing))
+        finish_leaving(member);
     member->ops->on_wake(member);
 }
 

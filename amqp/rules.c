@@ -79,6 +79,11 @@ static bool is_unknown_exchange_type(const struct subject *s)
 
 /* --- direct reply-to --- */
 
+bool amqp_is_reply_queue(struct amqp_span name)
+{
+    return amqp_span_is(name, "amq.rabbitmq.reply-to");
+}
+
 bool amqp_is_reply_address(struct amqp_span name)
 {
     const size_t prefix_len = sizeof(reply_prefix) - 1;

@@ -38,4 +38,7 @@ bool amqp_rules_check(const struct amqp_rules *rules, const struct amqp_command 
 /* Whether a queue name or routing key is a direct reply-to token: "amq.rabbitmq.reply-to." and more. */
 bool amqp_is_reply_address(struct amqp_span name);
 
+/* Whether it is the name under which direct replies are consumed: "amq.rabbitmq.reply-to". */
+bool amqp_is_reply_queue(struct amqp_span name);
+
 #endif

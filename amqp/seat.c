@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp/seat.h"
 #include "amqp/hub.h"
+#include "amqp/method_codec.h"
+#include <amqp_framing.h>
 #include <assert.h>
 
-void amqp_seat_init(struct amqp_seat *seat, struct amqp_member *member)
+void amqp_seat_init(struct amqp_seat *seat, struct amqp_member *member, enum amqp_side side)
 {
-    *seat = (struct amqp_seat){.member = member};
+    *seat = (struct amqp_seat){.member = member, .side = side};
     amqp_flow_init(&seat->up);
 }
 
@@ -25,8 +27,36 @@ void amqp_seat_leave(struct amqp_seat *seat)
     seat->slots = 0;
 }
 
-void amqp_seat_add_slot(struct amqp_seat *seat, struct amqp_slot *slot)
+/* A new one. NULL: no memory, or there is none. */
+static struct amqp_slot *open_new_slot(struct amqp_seat *seat)
 {
+    struct amqp_hub *hub = seat->hub;
+    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
+    struct amqp_command *command = amqp_command_make(AMQP_CHANNEL_OPEN_METHOD, &open);
+    struct amqp_slot *slot =
+        command != NULL ? amqp_slots_take(&hub->slots, AMQP_SLOT_CLIENTS, hub->now) : NULL;
+    if (slot == NULL) {
+        amqp_command_destroy(command);
+        return NULL;
+    }
+    command->channel = slot->number;
+    amqp_hub_send(hub, &seat->up, command);
+    return slot;
+}
+
+struct amqp_slot *amqp_seat_open_slot(struct amqp_seat *seat, struct amqp_lane *lane,
+                                      struct amqp_exception *e)
+{
+    struct amqp_slot *kept = amqp_kept_take(seat->hub);
+    const bool has_free = amqp_slots_has_free(&seat->hub->slots, AMQP_SLOT_CLIENTS);
+    struct amqp_slot *slot = kept != NULL ? kept : open_new_slot(seat);
+    if (slot == NULL) {
+        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, AMQP_CHANNEL_OPEN_METHOD,
+                           has_free ? "out of memory" : "all channels of the shared connection are in use");
+        return NULL;
+    }
     slot->seat = seat;
+    slot->lane = lane;
     seat->slots++;
+    return slot;
 }

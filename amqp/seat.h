@@ -2,25 +2,38 @@
 #ifndef AMQP_SEAT_H
 #define AMQP_SEAT_H
 
-/* A member's place on a hub: what waits there to be sent for it, and how many of the hub's slots it has. */
+/*
+ * A member's place on a hub: what waits there to be sent for it, and how many of the hub's slots it has. On
+ * its main hub it does everything; if publishing is apart from that, it has another one for it
+ * (amqp/outlet.h).
+ */
 
+#include "amqp/exception.h"
 #include "amqp/fair.h"
 #include <stdbool.h>
 #include <sys/queue.h>
 
 struct amqp_hub;
+struct amqp_lane;
 struct amqp_member;
 struct amqp_slot;
+
+enum amqp_side {
+    AMQP_SIDE_MAIN,
+    AMQP_SIDE_PUBLISHING,
+    AMQP_SIDES,
+};
 
 struct amqp_seat {
     TAILQ_ENTRY(amqp_seat) entry; /* in the hub's list, while it is taken */
     struct amqp_hub *hub;         /* NULL: it is not taken */
     struct amqp_member *member;
+    enum amqp_side side;
     struct amqp_flow up; /* to the broker */
     unsigned slots;      /* that are not free yet */
 };
 
-void amqp_seat_init(struct amqp_seat *seat, struct amqp_member *member);
+void amqp_seat_init(struct amqp_seat *seat, struct amqp_member *member, enum amqp_side side);
 
 static inline bool amqp_seat_is_taken(const struct amqp_seat *seat)
 {
@@ -33,7 +46,11 @@ void amqp_seat_take(struct amqp_seat *seat, struct amqp_hub *hub);
 /* Leaves it; all slots are free, or the hub is lost. No effect if it is not taken. */
 void amqp_seat_leave(struct amqp_seat *seat);
 
-/* The slot, which was nobody's, is the seat's until it is free again. */
-void amqp_seat_add_slot(struct amqp_seat *seat, struct amqp_slot *slot);
+/*
+ * A slot for a lane, the seat's until it is free again: one that was kept, and has answered, or one whose
+ * channel.open is queued. NULL with `*e`: no memory, or all are in use.
+ */
+struct amqp_slot *amqp_seat_open_slot(struct amqp_seat *seat, struct amqp_lane *lane,
+                                      struct amqp_exception *e);
 
 #endif

@@ -58,7 +58,7 @@ static void join(struct direct_session *ds, struct amqp_hub *hub)
              LOG_UINT("broker-connection", shared_number(hub)));
     credentials_unref(ds->credentials);
     ds->credentials = NULL;
-    amqp_member_join(&ds->member, hub, now_ms(ds));
+    amqp_member_join(&ds->member, hub, NULL, now_ms(ds));
 }
 
 static bool is_offered(const struct direct *direct, struct amqp_span vhost)

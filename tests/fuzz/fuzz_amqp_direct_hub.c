@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Input: a program of steps, | step | argument | bytes … |
+ * Input: a program of steps, | step | argument | bytes … |. If its length is odd the clients publish on a
+ * connection of its own.
  *
  * Two clients share a connection to the model broker, which is as strict as RabbitMQ. Client 0 is hostile: it
  * says whatever the input has, frames or garbage, and reads or does not. Client 1 works on one channel, on an
@@ -96,6 +97,12 @@ static void pump(void)
         check_accounts();
 }
 
+static void say_confirm_select(uint16_t channel, bool nowait)
+{
+    amqp_confirm_select_t select = {.nowait = nowait};
+    frames_method(&f, channel, AMQP_CONFIRM_SELECT_METHOD, &select);
+}
+
 /* What is said about consumers and messages. */
 static void say_message_command(uint8_t argument, uint8_t second)
 {
@@ -121,6 +128,8 @@ static void say_message_command(uint8_t argument, uint8_t second)
     case 10: frames_get(&f, channel, queue, bit); break;
     case 11: frames_declare(&f, channel, queue, 0); break;
     case 12: frames_close(&f, channel); break;
+    case 13: say_confirm_select(channel, bit); break;
+    case 14: frames_consume(&f, channel, "amq.rabbitmq.reply-to", tag, true); break;
     default:
         for (int i = 0; i < second % 16; i++)
             frames_publish(&f, channel, queue, "message", 7);
@@ -177,7 +186,22 @@ static void say_queue_command(uint8_t argument)
 static void close_some_channel(uint8_t which)
 {
     const uint16_t number = (uint16_t)(2 + which % (MODEL_CHANNELS - 2));
-    model_broker_close_channel(&rig.broker, number);
+    model_broker_close_channel(which & 128 ? &rig.apart.broker : &rig.broker, number);
+}
+
+/* A bit for each of the connections. */
+enum { MAIN = 1, APART = 2 };
+
+static void set_reading(uint8_t which)
+{
+    rig.broker_reads = which & MAIN;
+    rig.apart.broker_reads = which & APART;
+}
+
+static void set_lazy(uint8_t which)
+{
+    rig.broker.is_lazy = which & MAIN;
+    rig.apart.broker.is_lazy = which & APART;
 }
 
 /* Returns how much of the data the step has used. */
@@ -195,13 +219,14 @@ static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t l
         return len;
     case 4: say_open(argument % 8, HOSTILE); return 0;
     case 5: rig_pump_without_answers(&rig); return 0;
-    case 6: model_broker_answer(&rig.broker, argument); return 0;
+    case 6: model_broker_answer(argument & 128 ? &rig.apart.broker : &rig.broker, argument % 128); return 0;
     case 7: close_some_channel(argument); return 0;
-    case 8: rig.broker_reads = argument & 1; return 0;
+    case 8: set_reading(argument); return 0;
     case 9: say_queue_command(argument); return 0;
-    case 10: rig.broker.is_lazy = argument & 1; return 0;
+    case 10: set_lazy(argument); return 0;
     case 11:
         model_broker_run(&rig.broker, argument % MODEL_CHANNELS, 1 + argument / MODEL_CHANNELS);
+        model_broker_run(&rig.apart.broker, argument % MODEL_CHANNELS, 1 + argument / MODEL_CHANNELS);
         return 0;
     case 12: model_names_remove(&rig.broker, "xx"); return 0;
     case 13: pump(); return 0;
@@ -220,7 +245,10 @@ static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t l
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    rig_init(&rig);
+    if (size % 2 == 0)
+        rig_init(&rig);
+    else
+        rig_init_pair(&rig);
     f.len = 0;
     rig_config.kept_max = 4;
     rig_config.memory_max = 1 << 16;
@@ -236,9 +264,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const size_t used = step(data[at], data[at + 1], data + at + 2, size - at - 2);
         at += 2 + used;
         REQUIRE(rig.broker.killed.code == AMQP_CODE_NONE && !rig.is_down);
+        REQUIRE(rig.apart.broker.killed.code == AMQP_CODE_NONE && !rig.apart.is_down);
     }
-    rig.broker_reads = true;
-    rig.broker.is_lazy = false;
+    set_reading(MAIN | APART);
+    set_lazy(0);
     rig.clients[HOSTILE].is_deaf = false;
     pump();
     work();

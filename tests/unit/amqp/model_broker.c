@@ -154,15 +154,48 @@ static void handle_declare(struct model_broker *model, uint16_t number, const am
         model_answer(model, number, AMQP_QUEUE_DECLARE_OK_METHOD, &ok);
 }
 
-static void handle_publish(struct model_broker *model, uint16_t number, const struct amqp_command *command)
+static void confirm(struct model_broker *model, uint16_t number)
 {
+    struct model_channel *channel = &model->channels[number];
+    amqp_basic_ack_t ack = {.delivery_tag = ++channel->confirmed};
+    model_answer(model, number, AMQP_BASIC_ACK_METHOD, &ack);
+}
+
+static void handle_publish(struct model_broker *model, uint16_t number, const struct amqp_command *command,
+                           const amqp_basic_publish_t *publish)
+{
+    struct model_broker *main = model->main != NULL ? model->main : model;
+    if (publish->exchange.len > 0) {
+        model_refuse_channel(model, number, AMQP_NOT_FOUND, AMQP_BASIC_PUBLISH_METHOD,
+                             "NOT_FOUND - no exchange");
+        return;
+    }
     model->run = model->last_channel == number ? model->run + 1 : 1;
     model->last_channel = number;
     if (model->run > model->in_a_row)
         model->in_a_row = model->run;
-    model->published++;
-    model->published_bytes += command->body_len;
-    model_publish(model, command);
+    main->published++;
+    main->published_bytes += command->body_len;
+    model_publish(main, command);
+    if (model->channels[number].is_confirming)
+        confirm(model, number);
+}
+
+static void handle_confirm_select(struct model_broker *model, uint16_t number,
+                                  const amqp_confirm_select_t *select)
+{
+    model->channels[number].is_confirming = true;
+    if (!select->nowait)
+        answer_plainly(model, number, AMQP_CONFIRM_SELECT_OK_METHOD);
+}
+
+static void handle_tx_select(struct model_broker *model, uint16_t number)
+{
+    if (model->channels[number].is_confirming)
+        model_refuse_channel(model, number, AMQP_PRECONDITION_FAILED, AMQP_TX_SELECT_METHOD,
+                             "PRECONDITION_FAILED - cannot switch from confirm to tx mode");
+    else
+        answer_plainly(model, number, AMQP_TX_SELECT_OK_METHOD);
 }
 
 static void handle_open(struct model_broker *model, uint16_t number, const struct amqp_command *command,
@@ -193,7 +226,7 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
     case AMQP_BASIC_CONSUME_METHOD: model_consume(model, number, decoded); break;
     case AMQP_BASIC_CANCEL_METHOD: model_cancel(model, number, decoded); break;
     case AMQP_QUEUE_DECLARE_METHOD: handle_declare(model, number, decoded); break;
-    case AMQP_BASIC_PUBLISH_METHOD: handle_publish(model, number, command); break;
+    case AMQP_BASIC_PUBLISH_METHOD: handle_publish(model, number, command, decoded); break;
     case AMQP_BASIC_GET_METHOD: model_get(model, number, decoded); break;
     case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_NACK_METHOD:
@@ -209,7 +242,9 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
         model_recover(model, number);
         model_push(model);
         break;
-    case AMQP_TX_SELECT_METHOD: answer_plainly(model, number, AMQP_TX_SELECT_OK_METHOD); break;
+    case AMQP_TX_SELECT_METHOD: handle_tx_select(model, number); break;
+    case AMQP_TX_ROLLBACK_METHOD: answer_plainly(model, number, AMQP_TX_ROLLBACK_OK_METHOD); break;
+    case AMQP_CONFIRM_SELECT_METHOD: handle_confirm_select(model, number, decoded); break;
     case AMQP_BASIC_QOS_METHOD: model_qos(model, number, decoded); break;
     case AMQP_CHANNEL_FLOW_METHOD: model_answer(model, number, AMQP_CHANNEL_FLOW_OK_METHOD, &flow_ok); break;
     default: break;
@@ -242,9 +277,28 @@ static void open_channel(struct model_broker *model, uint16_t number)
     channel->session = model->names.session_of(model->names.ctx, number);
     channel->is_fenced = false;
     channel->is_marked = false;
+    channel->is_confirming = false;
+    channel->confirmed = 0;
     channel->last_queue[0] = '\0';
     model->opened++;
     answer_plainly(model, number, AMQP_CHANNEL_OPEN_OK_METHOD);
+}
+
+/* Whether a connection for publishing may be used for it. */
+static bool is_publishing(const struct amqp_command *command)
+{
+    switch (command->spec->id) {
+    case AMQP_CHANNEL_OPEN_METHOD:
+    case AMQP_CHANNEL_FLOW_METHOD:
+    case AMQP_CHANNEL_CLOSE_METHOD:
+    case AMQP_CHANNEL_CLOSE_OK_METHOD:
+    case AMQP_BASIC_PUBLISH_METHOD:
+    case AMQP_CONFIRM_SELECT_METHOD:
+    case AMQP_TX_SELECT_METHOD: /* to be refused */
+    case AMQP_TX_COMMIT_METHOD:
+    case AMQP_TX_ROLLBACK_METHOD: return true;
+    default: return false;
+    }
 }
 
 static void handle(struct model_broker *model, uint16_t number, const struct amqp_command *command)
@@ -257,7 +311,9 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
     void *decoded = amqp_command_decode(command, &pool);
     if (decoded == NULL)
         abort();
-    if (channel->state == MODEL_CLOSED && method != AMQP_CHANNEL_OPEN_METHOD) {
+    if (model->main != NULL && !is_publishing(command)) {
+        model_kill(model, AMQP_CODE_COMMAND_INVALID, method, "not for publishing");
+    } else if (channel->state == MODEL_CLOSED && method != AMQP_CHANNEL_OPEN_METHOD) {
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
     } else if (channel->state == MODEL_CLOSED) {
         open_channel(model, number);

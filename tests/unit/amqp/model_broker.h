@@ -7,8 +7,8 @@
  * transactions as RabbitMQ does, and notes the first thing that RabbitMQ would have closed the connection
  * for. Answers wait until they are let go, so that a test can put anything in between.
  *
- * queue.declare of a name beginning with "missing", passive, is a 404 on its channel. Queues are those of
- * model_queues.h.
+ * queue.declare of a name beginning with "missing", passive, is a 404 on its channel, and so is publishing to
+ * an exchange. Queues are those of model_queues.h.
  */
 
 #include "amqp/assembler.h"
@@ -24,8 +24,10 @@ enum model_state { MODEL_CLOSED, MODEL_OPEN, MODEL_CLOSING };
 struct model_channel {
     enum model_state state;
     bool is_committing;
-    bool is_fenced;                  /* the last thing said on it was channel.flow */
-    bool is_marked;                  /* it is not as it was opened */
+    bool is_fenced; /* the last thing said on it was channel.flow */
+    bool is_marked; /* it is not as it was opened */
+    bool is_confirming;
+    uint64_t confirmed;              /* messages */
     int session;                     /* MODEL_PROXY: none */
     char last_queue[256];            /* that was declared */
     char named_queue[256];           /* by the command that is being handled */
@@ -35,6 +37,8 @@ struct model_channel {
 };
 
 struct model_broker {
+    struct model_broker
+        *main; /* this is another connection to that one, for publishing only; NULL: it is not */
     struct amqp_front front;
     struct model_channel channels[MODEL_CHANNELS];
     struct amqp_command_queue answers; /* not let go yet */

@@ -41,17 +41,19 @@ static void on_running(struct amqp_hub *hub)
 
 static void on_down(struct amqp_hub *hub, const struct amqp_exception *e)
 {
-    struct rig *rig = (struct rig *)((char *)hub - offsetof(struct rig, hub));
-    rig->is_down = true;
-    rig->down = *e;
+    if (hub == &current->hub)
+        current->is_down = true;
+    else
+        current->apart.is_down = true;
+    current->down = *e;
 }
 
 static void on_suspect(struct amqp_hub *hub, struct amqp_member *member,
                        const struct amqp_method_spec *method)
 {
-    struct rig *rig = (struct rig *)((char *)hub - offsetof(struct rig, hub));
-    rig->suspect = member;
-    rig->suspect_method = method->name;
+    (void)hub;
+    current->suspect = member;
+    current->suspect_method = method->name;
 }
 
 static void on_hub_wake(struct amqp_hub *hub)
@@ -71,7 +73,7 @@ static void on_login(struct amqp_member *member, const struct amqp_login *login)
 static void on_open(struct amqp_member *member, struct amqp_span vhost)
 {
     (void)vhost;
-    amqp_member_join(member, &current->hub, current->now);
+    amqp_member_join(member, &current->hub, current->is_pair ? &current->apart.hub : NULL, current->now);
 }
 
 static void on_member_wake(struct amqp_member *member)
@@ -83,15 +85,26 @@ static const struct amqp_member_ops member_ops = {on_login, on_open, on_member_w
 
 /* --- whose the channels are, for the broker --- */
 
-static int session_of(void *ctx, uint16_t channel)
+static int whose(const struct rig *rig, const struct amqp_hub *hub, uint16_t channel)
 {
-    const struct rig *rig = ctx;
-    const struct amqp_seat *seat = rig->hub.slots.slots[channel - 1].seat;
+    const struct amqp_seat *seat = hub->slots.slots[channel - 1].seat;
     for (int i = 0; i < RIG_CLIENTS; i++) {
-        if (seat == &rig->clients[i].member.main)
+        if (seat != NULL && seat->member == &rig->clients[i].member)
             return i;
     }
     return MODEL_PROXY;
+}
+
+static int session_of(void *ctx, uint16_t channel)
+{
+    const struct rig *rig = ctx;
+    return whose(rig, &rig->hub, channel);
+}
+
+static int session_of_apart(void *ctx, uint16_t channel)
+{
+    const struct rig *rig = ctx;
+    return whose(rig, &rig->apart.hub, channel);
 }
 
 static bool is_joined(void *ctx, int session)
@@ -100,10 +113,23 @@ static bool is_joined(void *ctx, int session)
     return rig->clients[session].member.state == AMQP_MEMBER_JOINED;
 }
 
-void rig_start(struct rig *rig)
+static void start_apart(struct rig *rig)
+{
+    struct rig_apart *apart = &rig->apart;
+    apart->broker_reads = true;
+    apart->broker.main = &rig->broker;
+    apart->broker.names.session_of = session_of_apart;
+    apart->broker.names.is_joined = is_joined;
+    apart->broker.names.ctx = rig;
+    amqp_hub_init(&apart->hub, &hub_ops, &rig_config, 0);
+}
+
+static void start(struct rig *rig, bool is_pair)
 {
     memset(rig, 0, sizeof(*rig));
     current = rig;
+    rig->is_pair = is_pair;
+    model_broker_init(&rig->apart.broker);
     rig->broker_reads = true;
     rig_config = default_config;
     model_broker_init(&rig->broker);
@@ -115,13 +141,27 @@ void rig_start(struct rig *rig)
         amqp_member_init(&rig->clients[i].member, &member_ops, &front_config, 0);
         amqp_frame_reader_init(&rig->clients[i].reader, 1 << 20);
     }
+    if (is_pair)
+        start_apart(rig);
     rig_pump(rig);
+}
+
+void rig_start(struct rig *rig)
+{
+    start(rig, false);
+}
+
+void rig_start_pair(struct rig *rig)
+{
+    start(rig, true);
 }
 
 void rig_wait(struct rig *rig, uint64_t ms)
 {
     rig->now += ms;
     amqp_hub_tick(&rig->hub, rig->now);
+    if (rig->is_pair)
+        amqp_hub_tick(&rig->apart.hub, rig->now);
     rig_pump(rig);
 }
 
@@ -129,6 +169,18 @@ void rig_init(struct rig *rig)
 {
     rig_start(rig);
     REQUIRE(amqp_hub_is_running(&rig->hub));
+}
+
+void rig_init_pair(struct rig *rig)
+{
+    rig_start_pair(rig);
+    REQUIRE(amqp_hub_is_running(&rig->hub) && amqp_hub_is_running(&rig->apart.hub));
+}
+
+static bool nothing_is_left_apart(const struct rig *rig)
+{
+    return !rig->is_pair || rig->apart.is_down ||
+           (model_broker_open_channels(&rig->apart.broker) == 0 && rig->apart.hub.slots.used == 0);
 }
 
 /* But for channels of the hub's own, and for what no session owned. */
@@ -142,19 +194,40 @@ static bool nothing_is_left(const struct rig *rig)
            rig->hub.slots.used == rig->hub.slots.ours && TAILQ_EMPTY(&rig->hub.errands.waiting);
 }
 
+static bool is_all_down(const struct rig *rig)
+{
+    return rig->is_down && (!rig->is_pair || rig->apart.is_down);
+}
+
+static void close_hubs(struct rig *rig)
+{
+    if (!rig->is_down)
+        amqp_hub_close(&rig->hub, "bye", rig->now);
+    if (rig->is_pair && !rig->apart.is_down)
+        amqp_hub_close(&rig->apart.hub, "bye", rig->now);
+}
+
+static void deinit_apart(struct rig *rig)
+{
+    REQUIRE(rig->apart.broker.killed.code == AMQP_CODE_NONE && amqp_hub_cost(&rig->apart.hub) == 0);
+    amqp_hub_deinit(&rig->apart.hub);
+}
+
 void rig_deinit(struct rig *rig)
 {
     rig->broker_reads = true;
-    if (!rig->is_down) {
+    rig->apart.broker_reads = true;
+    if (!is_all_down(rig)) {
         for (int i = 0; i < RIG_CLIENTS; i++)
             amqp_member_gone(&rig->clients[i].member, rig->now);
         rig_pump(rig);
         rig_wait(rig, 1000);
         REQUIRE(rig->is_down || nothing_is_left(rig));
-        amqp_hub_close(&rig->hub, "bye", rig->now);
+        REQUIRE(nothing_is_left_apart(rig));
+        close_hubs(rig);
         rig_pump(rig);
     }
-    REQUIRE(rig->is_down && rig->broker.killed.code == AMQP_CODE_NONE);
+    REQUIRE(is_all_down(rig) && rig->broker.killed.code == AMQP_CODE_NONE);
     REQUIRE(amqp_hub_cost(&rig->hub) == 0 && rig->hub.held == 0);
     for (int i = 0; i < RIG_CLIENTS; i++) {
         amqp_member_gone(&rig->clients[i].member, rig->now);
@@ -164,7 +237,10 @@ void rig_deinit(struct rig *rig)
         amqp_member_deinit(&rig->clients[i].member);
         amqp_frame_reader_deinit(&rig->clients[i].reader);
     }
+    if (rig->is_pair)
+        deinit_apart(rig);
     amqp_hub_deinit(&rig->hub);
+    model_broker_deinit(&rig->apart.broker);
     model_broker_deinit(&rig->broker);
 }
 
@@ -197,6 +273,7 @@ static void note_method(struct rig_client *client, const struct amqp_frame *fram
     case AMQP_BASIC_CANCEL_OK_METHOD:
         snprintf(event->consumer, sizeof(event->consumer), "%.*s", arguments[0], (const char *)arguments + 1);
         break;
+    case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_GET_OK_METHOD: event->tag = amqp_get_u64(arguments); break;
     default: break;
     }
@@ -234,25 +311,46 @@ static size_t pump_client(struct rig *rig, struct rig_client *client)
     return moved;
 }
 
-static size_t pump_broker(struct rig *rig)
+/* Between a hub and its broker, which takes bytes or does not. */
+static size_t pump_hub(struct rig *rig, struct amqp_hub *hub, struct model_broker *broker, bool reads,
+                       const bool *is_down)
 {
     static uint8_t buf[AMQP_HUB_WRITE_MIN];
     size_t moved = 0;
-    if (rig->broker_reads) {
-        moved = amqp_hub_write(&rig->hub, buf, sizeof(buf), rig->now);
-        model_broker_feed(&rig->broker, buf, moved);
+    if (reads) {
+        moved = amqp_hub_write(hub, buf, sizeof(buf), rig->now);
+        model_broker_feed(broker, buf, moved);
     }
-    const size_t n = model_broker_write(&rig->broker, buf, sizeof(buf));
-    if (n > 0 && !rig->is_down)
-        amqp_hub_feed(&rig->hub, buf, n, rig->now);
+    const size_t n = model_broker_write(broker, buf, sizeof(buf));
+    if (n > 0 && !*is_down)
+        amqp_hub_feed(hub, buf, n, rig->now);
     return moved + n;
+}
+
+static size_t pump_brokers(struct rig *rig)
+{
+    struct rig_apart *apart = &rig->apart;
+    size_t moved = pump_hub(rig, &rig->hub, &rig->broker, rig->broker_reads, &rig->is_down);
+    if (rig->is_pair)
+        moved += pump_hub(rig, &apart->hub, &apart->broker, apart->broker_reads, &apart->is_down);
+    return moved;
+}
+
+/* Lets the broker handle all commands, and all its answers go. Returns how many they were. */
+static unsigned let_go(struct rig *rig)
+{
+    unsigned moved = model_broker_run_all(&rig->broker) + model_broker_answer(&rig->broker, UINT32_MAX);
+    if (rig->is_pair)
+        moved +=
+            model_broker_run_all(&rig->apart.broker) + model_broker_answer(&rig->apart.broker, UINT32_MAX);
+    return moved;
 }
 
 void rig_pump_without_answers(struct rig *rig)
 {
     size_t moved;
     do {
-        moved = pump_broker(rig);
+        moved = pump_brokers(rig);
         for (int i = 0; i < RIG_CLIENTS; i++)
             moved += pump_client(rig, &rig->clients[i]);
     } while (moved > 0);
@@ -262,7 +360,7 @@ void rig_pump(struct rig *rig)
 {
     do
         rig_pump_without_answers(rig);
-    while (model_broker_run_all(&rig->broker) + model_broker_answer(&rig->broker, UINT32_MAX) > 0);
+    while (let_go(rig) > 0);
 }
 
 void rig_say(struct rig *rig, unsigned client, struct frames *f)

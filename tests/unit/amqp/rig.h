@@ -2,7 +2,10 @@
 #ifndef TESTS_AMQP_RIG_H
 #define TESTS_AMQP_RIG_H
 
-/* A model broker, a hub on it, and clients of the hub: all in one process, every byte moved by hand. */
+/*
+ * A model broker, a hub on it, and clients of the hub: all in one process, every byte moved by hand. With a
+ * pair the clients publish on a second hub, over a second connection to the same broker.
+ */
 
 #include "amqp/member.h"
 #include "tests/unit/amqp/frames.h"
@@ -18,7 +21,7 @@ struct rig_event {
     uint16_t code;     /* of a Close */
     size_t body_size;  /* of content */
     uint8_t first;     /* octet of the body */
-    uint64_t tag;      /* of a delivery, or an answer to basic.get */
+    uint64_t tag;      /* of a delivery, an answer to basic.get, a confirm */
     char consumer[32]; /* of a delivery, consume-ok, cancel-ok, cancel: the beginning of its tag */
 };
 
@@ -32,11 +35,20 @@ struct rig_client {
     size_t body_bytes; /* of all content */
 };
 
+struct rig_apart {
+    struct model_broker broker;
+    struct amqp_hub hub;
+    bool broker_reads;
+    bool is_down;
+};
+
 struct rig {
     struct model_broker broker;
     struct amqp_hub hub;
     bool broker_reads; /* the broker takes bytes */
     bool is_down;
+    bool is_pair;
+    struct rig_apart apart; /* of a pair: for publishing */
     struct amqp_exception down;
     struct amqp_member *suspect; /* of that; NULL: nobody */
     const char *suspect_method;
@@ -49,8 +61,11 @@ extern struct amqp_hub_config rig_config; /* may be changed between tests: rig_i
 /* The hub runs, nobody has joined. */
 void rig_init(struct rig *rig);
 
+void rig_init_pair(struct rig *rig);
+
 /* The same, whatever comes of it. */
 void rig_start(struct rig *rig);
+void rig_start_pair(struct rig *rig);
 
 /* Everything ends in order; nothing may be left. */
 void rig_deinit(struct rig *rig);

@@ -206,6 +206,23 @@ static void consume(unsigned client)
     done(client);
 }
 
+/* Publishes between all else, which on a connection of its own takes fences; then a consumer of replies. */
+static void alternate(unsigned client)
+{
+    amqp_confirm_select_t select = {.nowait = 0};
+    frames_open(&f, 6);
+    frames_publish(&f, 6, "other", "hello", 5);
+    frames_get(&f, 6, "other", false);
+    frames_publish(&f, 6, "other", "hello", 5);
+    done(client);
+    frames_nack(&f, 6, 1, false);
+    frames_method(&f, 6, AMQP_CONFIRM_SELECT_METHOD, &select);
+    frames_publish(&f, 6, "other", "hello", 5);
+    frames_consume(&f, 6, "amq.rabbitmq.reply-to", "replies", true);
+    frames_publish(&f, 6, "other", "hello", 5);
+    done(client);
+}
+
 /* Whose queue it is does not matter: it is the other's. */
 static void trespass(unsigned client, const char *queue)
 {
@@ -241,6 +258,7 @@ static void play(void)
     pass_on();
     trespass(1, "x");
     consume(1);
+    alternate(0);
     model_names_remove(&rig.broker, "x");
     frames_open(&f, 1);
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
@@ -252,8 +270,8 @@ static void play(void)
     rig_pump(&rig);
 }
 
-/* Plays it with these calls failing. Returns whether they did. */
-static bool run(unsigned first, unsigned in_row)
+/* Plays it with these calls failing, the clients publishing apart or not. Returns whether they did. */
+static bool run(void (*start)(struct rig *rig), unsigned first, unsigned in_row)
 {
     const long before = allocator.outstanding;
     allocator.calls = 0;
@@ -261,8 +279,8 @@ static bool run(unsigned first, unsigned in_row)
     allocator.in_row = in_row;
     allocator.first = first;
     f.len = 0;
-    rig_start(&rig);
-    if (amqp_hub_is_running(&rig.hub))
+    start(&rig);
+    if (amqp_hub_is_running(&rig.hub) && (!rig.is_pair || amqp_hub_is_running(&rig.apart.hub)))
         play();
     allocator.first = 0;
     rig_deinit(&rig); /* looks after everything */
@@ -272,10 +290,10 @@ static bool run(unsigned first, unsigned in_row)
     return allocator.struck > 0;
 }
 
-static void fail_each(unsigned in_row)
+static void fail_each(void (*start)(struct rig *rig), unsigned in_row)
 {
     unsigned first = 1;
-    while (run(first, in_row))
+    while (run(start, first, in_row))
         first++;
     assert_true(first > 150); /* so many allocations there were, and each has failed */
 }
@@ -283,23 +301,31 @@ static void fail_each(unsigned in_row)
 static void test_each_allocation_fails_once(void **state)
 {
     (void)state;
-    fail_each(1);
+    fail_each(rig_start, 1);
 }
 
 static void test_each_allocation_fails_and_the_next_three(void **state)
 {
     (void)state;
-    fail_each(4);
+    fail_each(rig_start, 4);
+}
+
+static void test_each_allocation_fails_once_with_a_pair(void **state)
+{
+    (void)state;
+    fail_each(rig_start_pair, 1);
 }
 
 static void test_all_goes_well_when_none_fails(void **state)
 {
     (void)state;
-    assert_false(run(1000000, 1));
-    assert_int_equal(rig.clients[1].member.state, AMQP_MEMBER_OVER);
-    assert_int_equal(rig.broker.published, 11);
-    assert_int_equal(rig_last(&rig, 1)->code, AMQP_CODE_NOT_IMPLEMENTED);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONNECTION_CLOSE_OK_METHOD);
+    for (int is_pair = 0; is_pair < 2; is_pair++) {
+        assert_false(run(is_pair ? rig_start_pair : rig_start, 1000000, 1));
+        assert_int_equal(rig.clients[1].member.state, AMQP_MEMBER_OVER);
+        assert_int_equal(rig.broker.published, 15);
+        assert_int_equal(rig_last(&rig, 1)->code, AMQP_CODE_NOT_IMPLEMENTED);
+        assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONNECTION_CLOSE_OK_METHOD);
+    }
 }
 
 int main(void)
@@ -308,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_all_goes_well_when_none_fails),
         cmocka_unit_test(test_each_allocation_fails_once),
         cmocka_unit_test(test_each_allocation_fails_and_the_next_three),
+        cmocka_unit_test(test_each_allocation_fails_once_with_a_pair),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Clients that publish on a connection of its own (amqp/outlet.h). */
+
+#include "tests/unit/amqp/rig.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rig rig;
+static struct frames f;
+
+static int setup(void **state)
+{
+    (void)state;
+    rig_init_pair(&rig);
+    f.len = 0;
+    rig_join(&rig, 0, AMQP_CAN_CANCEL_NOTIFY | AMQP_CAN_BLOCKED);
+    rig_join(&rig, 1, AMQP_CAN_CANCEL_NOTIFY);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rig_deinit(&rig);
+    return 0;
+}
+
+static void say(unsigned client)
+{
+    rig_say(&rig, client, &f);
+}
+
+static void done(unsigned client)
+{
+    say(client);
+    rig_pump(&rig);
+}
+
+static void open_channel(unsigned client, uint16_t channel)
+{
+    frames_open(&f, channel);
+    done(client);
+    assert_int_equal(rig_last(&rig, client)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
+}
+
+static void publish(uint16_t channel, const char *body)
+{
+    frames_publish(&f, channel, "q", body, strlen(body));
+}
+
+static void publish_to_exchange(uint16_t channel)
+{
+    amqp_basic_publish_t method = {.exchange = amqp_cstring_bytes("nowhere"),
+                                   .routing_key = amqp_empty_bytes};
+    frames_method(&f, channel, AMQP_BASIC_PUBLISH_METHOD, &method);
+    frames_content(&f, channel, &(amqp_basic_properties_t){0}, "x", 1, 1000);
+}
+
+static void select_confirms(uint16_t channel, bool nowait)
+{
+    amqp_confirm_select_t method = {.nowait = nowait};
+    frames_method(&f, channel, AMQP_CONFIRM_SELECT_METHOD, &method);
+}
+
+static void consume_replies(uint16_t channel)
+{
+    frames_consume(&f, channel, "amq.rabbitmq.reply-to", "r", true);
+}
+
+static struct amqp_lane *lane_of(unsigned client, uint16_t channel)
+{
+    struct amqp_lane *lane;
+    HASH_FIND(hh, rig.clients[client].member.lanes, &channel, sizeof(channel), lane);
+    return lane;
+}
+
+static unsigned open_apart(void)
+{
+    return model_broker_open_channels(&rig.apart.broker);
+}
+
+/* --- where things are said --- */
+
+static void test_publishes_go_the_other_way(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    assert_int_equal(open_apart(), 0);
+    publish(1, "hello");
+    done(0);
+    assert_int_equal(open_apart(), 1);
+    assert_int_equal(rig.broker.published, 1);
+    assert_int_equal(rig.clients[0].events, 1); /* nothing but its own open-ok */
+    frames_get(&f, 1, "q", true);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+    frames_close(&f, 1);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_int_equal(open_apart(), 0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 0);
+}
+
+static void test_get_does_not_overtake_what_was_published(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    rig.apart.broker_reads = false;
+    publish(1, "hello");
+    frames_get(&f, 1, "q", true);
+    done(0);
+    assert_false(rig_got(&rig, 0, AMQP_BASIC_GET_EMPTY_METHOD));
+    rig.apart.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+}
+
+static void test_a_publish_does_not_overtake_what_was_said(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    rig.broker_reads = false;
+    frames_get(&f, 1, "q", true);
+    publish(1, "hello");
+    done(0);
+    assert_int_equal(rig.broker.published, 0);
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_int_equal(rig.broker.published, 1);
+}
+
+/* basic.nack has no answer, so a fence stands for it; basic.ack is in nobody's way. */
+static void test_what_is_given_back_comes_first(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    publish(1, "2");
+    frames_get(&f, 1, "q", false);
+    frames_get(&f, 1, "q", false);
+    done(0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_BASIC_GET_OK_METHOD), 2);
+    rig.broker_reads = false;
+    frames_ack(&f, 1, 1, false);
+    publish(1, "3");
+    done(0);
+    assert_int_equal(rig.broker.published, 3);
+    rig.broker_reads = true;
+    frames_get(&f, 1, "none", true);
+    done(0);
+    rig.broker_reads = false;
+    frames_nack(&f, 1, 2, false);
+    publish(1, "4");
+    done(0);
+    assert_int_equal(rig.broker.published, 3);
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig.broker.published, 4);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 0);
+}
+
+/* The broker closes the channel for it, and does not look at what comes behind. */
+static void test_nothing_is_published_behind_an_ack_in_vain(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    frames_get(&f, 1, "q", false);
+    done(0);
+    frames_ack(&f, 1, 1, false);
+    frames_ack(&f, 1, 1, false);
+    publish(1, "2");
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_PRECONDITION_FAILED);
+    assert_int_equal(rig.broker.published, 1);
+}
+
+static void test_own_flow_is_answered_and_no_other(void **state)
+{
+    amqp_channel_flow_t flow = {.active = 1};
+    (void)state;
+    open_channel(0, 1);
+    frames_method(&f, 1, AMQP_CHANNEL_FLOW_METHOD, &flow);
+    frames_nack(&f, 1, 0, true);
+    publish(1, "1");
+    frames_method(&f, 1, AMQP_CHANNEL_FLOW_METHOD, &flow);
+    frames_get(&f, 1, "q", true);
+    done(0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 2);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+}
+
+/* --- confirms --- */
+
+static void test_confirms(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    select_confirms(1, false);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONFIRM_SELECT_OK_METHOD);
+    publish(1, "1");
+    publish(1, "2");
+    done(0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_BASIC_ACK_METHOD), 2);
+    assert_int_equal(rig_last(&rig, 0)->tag, 2);
+}
+
+/* Who waits for its confirms pays for no fence. */
+static void test_confirms_stand_for_a_fence(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    select_confirms(1, true);
+    publish(1, "1");
+    done(0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_BASIC_ACK_METHOD), 1);
+    rig.apart.broker_reads = false;
+    frames_get(&f, 1, "q", true);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+}
+
+static void test_no_transactions_beside_confirms(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    select_confirms(1, false);
+    frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_PRECONDITION_FAILED);
+}
+
+/* --- what binds a channel --- */
+
+static void test_transactions_are_on_one_side(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    done(0);
+    assert_int_equal(open_apart(), 1);
+    frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
+    publish(1, "2");
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
+    publish(1, "3");
+    frames_plain(&f, 1, AMQP_TX_ROLLBACK_METHOD);
+    rig.apart.broker_reads = true;
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_TX_ROLLBACK_OK_METHOD);
+    assert_int_equal(rig.broker.published, 3);
+    assert_int_equal(open_apart(), 0); /* given back */
+    assert_int_equal(rig.broker.commits, 1);
+}
+
+static void test_requests_go_with_the_consumer_of_replies(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    consume_replies(1);
+    publish(1, "1");
+    select_confirms(1, false);
+    publish(1, "2");
+    done(0);
+    assert_int_equal(open_apart(), 0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_ACK_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->tag, 1);
+}
+
+/* The broker numbers them from one again, the client goes on counting. */
+static void test_confirms_go_on_when_a_channel_is_bound(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    select_confirms(1, false);
+    publish(1, "1");
+    publish(1, "2");
+    say(0);
+    rig_pump_without_answers(&rig);
+    consume_replies(1);
+    publish(1, "3");
+    say(0);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(rig.broker.published, 2);
+    rig_pump(&rig);
+    assert_int_equal(rig_count(&rig, 0, AMQP_BASIC_ACK_METHOD), 3);
+    assert_int_equal(rig_last(&rig, 0)->tag, 3);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CONFIRM_SELECT_OK_METHOD), 1);
+    assert_int_equal(open_apart(), 0);
+}
+
+/* --- errors and ends --- */
+
+static void test_an_error_of_a_publish(void **state)
+{
+    amqp_channel_close_ok_t ok = {0};
+    (void)state;
+    open_channel(0, 1);
+    frames_consume(&f, 1, "q", "t", false);
+    publish_to_exchange(1);
+    publish(1, "not any more");
+    frames_get(&f, 1, "q", true);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_FOUND);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_CLOSE_METHOD), 1);
+    assert_int_equal(rig.broker.published, 0);
+    assert_int_equal(open_apart(), 0);
+    assert_int_equal(model_broker_open_channels(&rig.broker), rig.hub.slots.ours); /* before it was told */
+    frames_method(&f, 1, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+    done(0);
+    open_channel(0, 1);
+}
+
+static void test_an_error_on_the_main_side(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
+    publish(1, "not any more");
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_FOUND);
+    assert_int_equal(rig.broker.published, 1);
+    assert_int_equal(open_apart(), 0);
+}
+
+/* The first one is told. */
+static void test_errors_on_both_sides(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    done(0);
+    model_broker_close_channel(&rig.apart.broker, 1);
+    model_broker_close_channel(&rig.broker, lane_of(0, 1)->slot->number);
+    rig_pump(&rig);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_CLOSE_METHOD), 1);
+    assert_int_equal(lane_of(0, 1)->state, AMQP_LANE_TOLD);
+}
+
+static void test_close_crosses_an_error_of_a_publish(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish_to_exchange(1);
+    frames_close(&f, 1);
+    done(0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_CLOSE_METHOD), 1);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+}
+
+/* What was published is done before the rest of the channel is given back. */
+static void test_close_ends_both_in_order(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    frames_get(&f, 1, "q", false);
+    done(0);
+    rig.apart.broker_reads = false;
+    publish(1, "2");
+    frames_close(&f, 1);
+    done(0);
+    assert_int_equal(lane_of(0, 1)->slot->state, AMQP_SLOT_OPEN);
+    assert_false(rig_got(&rig, 0, AMQP_CHANNEL_CLOSE_OK_METHOD));
+    rig.apart.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_int_equal(rig.broker.published, 2);
+}
+
+static void test_what_waits_is_sent_for_one_who_is_gone(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    frames_get(&f, 1, "q", false);
+    done(0);
+    rig.apart.broker_reads = false;
+    publish(1, "2");
+    frames_ack(&f, 1, 1, false);
+    publish(1, "3");
+    done(0);
+    amqp_member_gone(&rig.clients[0].member, 0);
+    rig_pump(&rig);
+    assert_false(amqp_member_is_over(&rig.clients[0].member));
+    rig.apart.broker_reads = true;
+    rig_pump(&rig);
+    assert_true(amqp_member_is_over(&rig.clients[0].member));
+    assert_int_equal(rig.broker.published, 3);
+}
+
+/* --- the connections --- */
+
+static void blocked(struct model_broker *broker, bool is_on)
+{
+    amqp_front_notify_blocked(&broker->front, is_on ? "low on memory" : NULL);
+    rig_pump(&rig);
+}
+
+static void test_blocked_as_long_as_either_is(void **state)
+{
+    (void)state;
+    blocked(&rig.apart.broker, true);
+    blocked(&rig.broker, true);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CONNECTION_BLOCKED_METHOD), 1);
+    blocked(&rig.apart.broker, false);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CONNECTION_UNBLOCKED_METHOD), 0);
+    rig_join(&rig, 2, AMQP_CAN_BLOCKED);
+    blocked(&rig.broker, false);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CONNECTION_UNBLOCKED_METHOD), 1);
+    assert_int_equal(rig_count(&rig, 2, AMQP_CONNECTION_UNBLOCKED_METHOD), 1);
+    assert_int_equal(rig.clients[1].events, 0);
+}
+
+static void test_a_late_joiner_is_told(void **state)
+{
+    (void)state;
+    blocked(&rig.apart.broker, true);
+    rig_log_in(&rig, 2, AMQP_CAN_BLOCKED);
+    assert_int_equal(rig_last(&rig, 2)->method, AMQP_CONNECTION_BLOCKED_METHOD);
+}
+
+/* With the publishing connection not read, those who only consume go on; those who publish wait. */
+static void test_consumers_go_on_while_publishers_wait(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    open_channel(1, 1);
+    publish(1, "1");
+    publish(1, "2");
+    done(0);
+    frames_qos(&f, 1, 1, false);
+    frames_consume(&f, 1, "q", "t", false);
+    done(1);
+    assert_int_equal(rig_last(&rig, 1)->tag, 1);
+    rig.apart.broker_reads = false;
+    publish(1, "3");
+    frames_get(&f, 1, "q", true);
+    done(0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_BASIC_GET_OK_METHOD), 0);
+    frames_ack(&f, 1, 1, false);
+    done(1);
+    assert_int_equal(rig_last(&rig, 1)->tag, 2);
+}
+
+static void fill(unsigned client, size_t bytes)
+{
+    static char body[60000];
+    for (size_t said = 0; said < bytes; said += sizeof(body)) {
+        frames_publish(&f, 1, "q", body, sizeof(body));
+        say(client);
+    }
+}
+
+static void test_memory_is_short_for_publishers_only(void **state)
+{
+    (void)state;
+    rig_config.memory_max = 600000;
+    open_channel(0, 1);
+    open_channel(1, 1);
+    rig.apart.broker_reads = false;
+    fill(0, 700000);
+    assert_false(amqp_member_wants_input(&rig.clients[0].member));
+    assert_true(amqp_member_wants_input(&rig.clients[1].member));
+    fill(1, 1);
+    assert_false(amqp_member_wants_input(&rig.clients[1].member));
+    rig.apart.broker_reads = true;
+    rig_pump(&rig);
+    assert_true(amqp_member_wants_input(&rig.clients[0].member));
+    assert_true(amqp_member_wants_input(&rig.clients[1].member));
+}
+
+static void test_what_waits_counts_for_its_client(void **state)
+{
+    (void)state;
+    rig_config.member_up_max = 100000;
+    open_channel(0, 1);
+    rig.apart.broker_reads = false;
+    fill(0, 100000);
+    assert_false(amqp_member_wants_input(&rig.clients[0].member));
+}
+
+static void is_cut_off(unsigned client, const char *cause)
+{
+    assert_int_equal(rig_last(&rig, client)->method, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, client)->code, AMQP_CODE_CONNECTION_FORCED);
+    assert_non_null(strstr(rig.clients[client].text, cause));
+}
+
+static void begin_everything(unsigned client)
+{
+    open_channel(client, 1);
+    frames_declare(&f, 1, "mine", FRAMES_EXCLUSIVE);
+    frames_consume(&f, 1, "mine", "t", false);
+    publish(1, "1");
+    done(client);
+    rig.apart.broker_reads = false;
+    publish(1, "2");
+    frames_get(&f, 1, "q", false);
+    done(client);
+    rig.apart.broker_reads = true;
+}
+
+/* Its exclusive queue is deleted first, and its channel closed. */
+static void test_the_publishing_connection_is_lost(void **state)
+{
+    (void)state;
+    begin_everything(0);
+    model_broker_close(&rig.apart.broker, "shutdown");
+    rig_pump(&rig);
+    assert_true(rig.apart.is_down);
+    assert_false(rig.is_down);
+    is_cut_off(0, "shutdown");
+    is_cut_off(1, "shutdown");
+    assert_int_equal(model_names_count(&rig.broker, 0), 0);
+    assert_int_equal(rig.hub.slots.used, rig.hub.slots.ours);
+    assert_true(TAILQ_EMPTY(&rig.hub.seats));
+}
+
+static void test_the_main_connection_is_lost(void **state)
+{
+    (void)state;
+    begin_everything(0);
+    model_broker_close(&rig.broker, "shutdown");
+    rig_pump(&rig);
+    assert_true(rig.is_down);
+    assert_false(rig.apart.is_down);
+    is_cut_off(0, "shutdown");
+    assert_int_equal(rig.apart.hub.slots.used, 0);
+    assert_true(TAILQ_EMPTY(&rig.apart.hub.seats));
+}
+
+static void test_both_are_lost_while_a_client_leaves(void **state)
+{
+    (void)state;
+    begin_everything(0);
+    amqp_member_gone(&rig.clients[0].member, 0);
+    amqp_hub_lost(&rig.hub, "cut", 0);
+    amqp_hub_lost(&rig.apart.hub, "cut", 0);
+    rig_pump(&rig);
+    is_cut_off(1, "cut");
+    assert_true(amqp_member_is_over(&rig.clients[0].member));
+}
+
+static void test_publishing_is_lost_while_queues_are_deleted(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    frames_declare(&f, 1, "mine", FRAMES_EXCLUSIVE);
+    done(0);
+    frames_close(&f, 1);
+    done(0);
+    amqp_member_gone(&rig.clients[0].member, 0);
+    assert_true(amqp_member_is_releasing(&rig.clients[0].member));
+    amqp_hub_lost(&rig.apart.hub, "cut", 0);
+    rig_pump(&rig);
+    assert_true(amqp_member_is_over(&rig.clients[0].member));
+    assert_int_equal(model_names_count(&rig.broker, 0), 0);
+}
+
+/* --- channels that are kept --- */
+
+static void test_slots_of_both_sides_are_kept(void **state)
+{
+    (void)state;
+    rig_config.kept_max = 4;
+    for (int i = 0; i < 3; i++) {
+        open_channel(0, 1);
+        publish(1, "1");
+        frames_qos(&f, 1, 1, false); /* marks the main one */
+        frames_close(&f, 1);
+        done(0);
+    }
+    assert_int_equal(rig.apart.broker.opened, 1);
+    assert_int_equal(rig.broker.opened, 3);
+    open_channel(0, 1);
+    select_confirms(1, false); /* marks the other one */
+    frames_close(&f, 1);
+    done(0);
+    assert_int_equal(open_apart(), 0);
+}
+
+/* The fence that the lane has sent is answered before the one that the slot is kept by. */
+static void test_a_slot_with_a_fence_is_not_kept(void **state)
+{
+    (void)state;
+    rig_config.kept_max = 4;
+    open_channel(0, 1);
+    publish(1, "1");
+    frames_get(&f, 1, "q", true);
+    say(0);
+    rig_pump_without_answers(&rig);
+    model_broker_close_channel(&rig.broker, lane_of(0, 1)->slot->number);
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(open_apart(), 0);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_publishes_go_the_other_way),
+        TEST(test_get_does_not_overtake_what_was_published),
+        TEST(test_a_publish_does_not_overtake_what_was_said),
+        TEST(test_what_is_given_back_comes_first),
+        TEST(test_nothing_is_published_behind_an_ack_in_vain),
+        TEST(test_own_flow_is_answered_and_no_other),
+        TEST(test_confirms),
+        TEST(test_confirms_stand_for_a_fence),
+        TEST(test_no_transactions_beside_confirms),
+        TEST(test_transactions_are_on_one_side),
+        TEST(test_requests_go_with_the_consumer_of_replies),
+        TEST(test_confirms_go_on_when_a_channel_is_bound),
+        TEST(test_an_error_of_a_publish),
+        TEST(test_an_error_on_the_main_side),
+        TEST(test_errors_on_both_sides),
+        TEST(test_close_crosses_an_error_of_a_publish),
+        TEST(test_close_ends_both_in_order),
+        TEST(test_what_waits_is_sent_for_one_who_is_gone),
+        TEST(test_blocked_as_long_as_either_is),
+        TEST(test_a_late_joiner_is_told),
+        TEST(test_consumers_go_on_while_publishers_wait),
+        TEST(test_memory_is_short_for_publishers_only),
+        TEST(test_what_waits_counts_for_its_client),
+        TEST(test_the_publishing_connection_is_lost),
+        TEST(test_the_main_connection_is_lost),
+        TEST(test_both_are_lost_while_a_client_leaves),
+        TEST(test_publishing_is_lost_while_queues_are_deleted),
+        TEST(test_slots_of_both_sides_are_kept),
+        TEST(test_a_slot_with_a_fence_is_not_kept),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

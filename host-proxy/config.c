@@ -138,6 +138,10 @@ static const struct config_setting settings[] = {
     CONFIG_DURATION(struct host_config, broker_wait_ms, .name = "broker-wait", .initial = "10s", .min = 100,
                     .max = 600000,
                     .help = "direct mode: how long a client that logs in waits for a node to be reachable"),
+    CONFIG_DURATION(
+        struct host_config, verify_logins_ms, .name = "verify-logins", .initial = "60s", .max = 86400000,
+        .help = "direct mode: how long a user's password is good once the broker has accepted it; "
+                "0: the broker is asked at each login"),
     CONFIG_DURATION(struct host_config, detach_timeout_ms, .name = "detach-timeout", .initial = "60s",
                     .min = 100, .max = 86400000,
                     .help = "direct mode: how long a session whose guest stream broke waits to be resumed"),

@@ -112,6 +112,7 @@ static int configure_pool(struct direct *direct, const struct host_config *confi
         .tls = direct->tls,
         .per_guest = config->connections == HOST_CONNECTIONS_PER_GUEST,
         .dial_timeout_ms = config->broker_timeout_ms,
+        .believe_ms = config->verify_logins_ms,
         .host_name = direct->host->name,
     };
 

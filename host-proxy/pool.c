@@ -32,16 +32,33 @@ static bool is_at(const struct shared *shared, struct amqp_span vhost)
            (vhost.len == 0 || memcmp(shared->key.vhost, vhost.data, vhost.len) == 0);
 }
 
-/* The one that has come farthest, at any vhost. */
-static struct shared *find_login(struct pool *pool, const struct credentials *credentials, const char *guest)
+static uint64_t now_ms(const struct pool *pool)
 {
-    struct shared *best = NULL;
+    return uv_now(pool->mux_loop->loop);
+}
+
+/* One by which they are known to be good. */
+static struct shared *find_believed(struct pool *pool, const struct credentials *credentials,
+                                    const char *guest)
+{
     struct shared *shared;
 
     TAILQ_FOREACH (shared, &pool->shared, entry)
-        if (is_for(shared, credentials, guest) && (best == NULL || shared->state > best->state))
-            best = shared;
-    return best;
+        if (shared->state >= SHARED_LOGGED_IN && shared->believed_until_ms > now_ms(pool) &&
+            is_for(shared, credentials, guest))
+            return shared;
+    return NULL;
+}
+
+/* One that is about to ask the broker. */
+static struct shared *find_asking(struct pool *pool, const struct credentials *credentials, const char *guest)
+{
+    struct shared *shared;
+
+    TAILQ_FOREACH (shared, &pool->shared, entry)
+        if (shared->state < SHARED_LOGGED_IN && is_for(shared, credentials, guest))
+            return shared;
+    return NULL;
 }
 
 static struct shared *find_vhost(struct pool *pool, const struct credentials *credentials, const char *guest,
@@ -78,29 +95,49 @@ enum pool_answer pool_login(struct pool *pool, struct shared_waiter *waiter, str
 
     if (pool->config.fixed != NULL)
         return POOL_YES;
-    shared = find_login(pool, credentials, owner(pool, guest));
+    shared = find_believed(pool, credentials, owner(pool, guest));
+    if (shared != NULL) {
+        shared_add_waiter(shared, waiter, SHARED_NEEDS_NOTHING);
+        return POOL_YES;
+    }
+    shared = find_asking(pool, credentials, owner(pool, guest));
     if (shared == NULL)
         shared = create(pool, credentials, owner(pool, guest), NULL);
     if (shared == NULL)
         return POOL_NO_MEMORY;
-    if (shared->state >= SHARED_LOGGED_IN) {
-        shared_add_waiter(shared, waiter, SHARED_NEEDS_NOTHING);
-        return POOL_YES;
-    }
     shared_add_waiter(shared, waiter, SHARED_NEEDS_LOGIN);
     return POOL_LATER;
+}
+
+void pool_verified(struct pool *pool, const struct shared_key *key, bool is_good)
+{
+    const uint64_t until_ms = is_good ? now_ms(pool) + pool->config.believe_ms : 0;
+    struct shared *shared;
+
+    TAILQ_FOREACH (shared, &pool->shared, entry)
+        if (is_for(shared, key->credentials, key->guest))
+            shared->believed_until_ms = until_ms;
+}
+
+/* The one that has just verified this waiter's login, and goes to no vhost yet. */
+static struct shared *verifier_of(const struct shared_waiter *waiter)
+{
+    struct shared *shared = waiter->shared;
+
+    return shared != NULL && !shared->key.has_vhost && shared->state == SHARED_LOGGED_IN ? shared : NULL;
 }
 
 enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
                            const struct guest_entry *guest, struct amqp_span vhost, struct amqp_hub **hub)
 {
-    struct shared *shared;
+    struct shared *shared = find_vhost(pool, credentials, owner(pool, guest), vhost);
+    struct shared *verifier = verifier_of(waiter);
 
-    shared = find_vhost(pool, credentials, owner(pool, guest), vhost);
-    if (shared == NULL && waiter->shared != NULL && !waiter->shared->key.has_vhost &&
-        waiter->shared->state == SHARED_LOGGED_IN) {
-        shared = waiter->shared;
+    if (shared == NULL && verifier != NULL) {
+        shared = verifier;
         shared_choose(shared, vhost);
+    } else if (verifier != NULL) {
+        shared_retire(verifier, vhost);
     }
     if (shared == NULL)
         shared = create(pool, credentials, owner(pool, guest), &vhost);

@@ -4,7 +4,9 @@
  *
  * With the clients' own identities there is one for each user, password and vhost (and guest, if so
  * configured). A client's login is believed at once only while a connection made with the very same password
- * stands. With a fixed identity there is one for all, always.
+ * stands, and the broker has accepted that password lately. If that is a while ago it is asked again, by a
+ * connection made for that alone; those who have joined are not touched by what it says. With a fixed
+ * identity there is one for all, always.
  */
 #ifndef HOST_PROXY_POOL_H
 #define HOST_PROXY_POOL_H
@@ -20,6 +22,7 @@ struct pool_config {
     struct mux_uv_tls *tls;     /* NULL: plain TCP */
     bool per_guest;             /* one for each guest */
     uint64_t dial_timeout_ms;   /* per node */
+    uint64_t believe_ms;        /* how long the broker's word on a user and password counts */
     const char *host_name;      /* for the name that the broker's tools show */
 };
 
@@ -52,8 +55,8 @@ int pool_start(struct pool *pool);
 enum pool_answer { POOL_YES, POOL_LATER, POOL_NO_MEMORY };
 
 /*
- * Are these credentials good? POOL_YES: a connection stands that was made with them. POOL_LATER: the broker
- * is asked, and the waiter will be told.
+ * Are these credentials good? POOL_YES: a connection stands that was made with them, and the broker has said
+ * so lately. POOL_LATER: it is asked, and the waiter will be told.
  */
 enum pool_answer pool_login(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
                             const struct guest_entry *guest);
@@ -61,6 +64,9 @@ enum pool_answer pool_login(struct pool *pool, struct shared_waiter *waiter, str
 /* A session that is logged in wants this vhost. POOL_YES: join *hub. POOL_LATER: the waiter will be told. */
 enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
                            const struct guest_entry *guest, struct amqp_span vhost, struct amqp_hub **hub);
+
+/* The broker was asked about the user and password of `key`, for this guest; `is_good`: it accepts them. */
+void pool_verified(struct pool *pool, const struct shared_key *key, bool is_good);
 
 /* A member has left: connections that nobody uses are closed after a while. */
 void pool_check_use(struct pool *pool);

@@ -268,6 +268,7 @@ static void on_login(struct race *race)
     struct shared *shared = of_race(race);
 
     shared->state = SHARED_LOGGED_IN;
+    pool_verified(shared->pool, &shared->key, true);
     note_nodes(shared, race->failures);
     tell_login(shared);
     shared_check_use(shared); /* they may all have gone */
@@ -282,12 +283,23 @@ void shared_choose(struct shared *shared, struct amqp_span vhost)
     amqp_uv_hub_choose(race_hub(&shared->race), vhost);
 }
 
+void shared_retire(struct shared *shared, struct amqp_span vhost)
+{
+    drop_idle_waiters(shared);
+    leave_pool(shared);
+    amqp_uv_hub_choose(race_hub(&shared->race), vhost);
+}
+
 static void on_running(struct race *race)
 {
     struct shared *shared = of_race(race);
     const struct amqp_back *back = &shared_hub(shared)->back;
     const struct amqp_login *login = &shared->key.credentials->login;
 
+    if (shared->state == SHARED_ENDED) { /* retired */
+        race_end(race, "the login is verified");
+        return;
+    }
     shared->state = SHARED_RUNNING;
     shared->failure[0] = '\0';
     backoff_reset(&shared->backoff);
@@ -306,6 +318,10 @@ static void on_down(struct race *race, const struct amqp_exception *e)
     struct shared *shared = of_race(race);
     const enum shared_state state = shared->state;
 
+    if (state == SHARED_ENDED) { /* retired, and not there any more */
+        race_end(race, "");
+        return;
+    }
     shared->state = SHARED_WAITING;
     uv_timer_stop(&shared->timer);
     drop_idle_waiters(shared);
@@ -316,6 +332,8 @@ static void on_down(struct race *race, const struct amqp_exception *e)
         snprintf(shared->failure, sizeof(shared->failure), "the connection to the broker was lost: %s",
                  amqp_exception_cause(e));
     } else if (shared->is_refused && !is_fixed(shared)) {
+        if (state == SHARED_TRYING)
+            pool_verified(shared->pool, &shared->key, false);
         tell_refused(shared, e);
     } else {
         note_failure(shared, amqp_exception_cause(e));

@@ -74,8 +74,9 @@ struct shared {
     struct shared_key key;
     enum shared_state state;
     TAILQ_HEAD(, shared_waiter) waiters;
-    struct race race; /* for a node that carries it */
-    bool is_refused;  /* the broker would not have its user, or not in its vhost, last time */
+    struct race race;           /* for a node that carries it */
+    uint64_t believed_until_ms; /* so long its user and password are good without asking; 0: no */
+    bool is_refused;            /* the broker would not have its user, or not in its vhost, last time */
     struct amqp_hub_config config;
     uv_timer_t timer; /* WAITING: until the next attempt; RUNNING and unused: how long it is kept */
     struct backoff backoff;
@@ -96,6 +97,10 @@ void shared_remove_waiter(struct shared_waiter *waiter);
 
 /* Go on to this vhost: it is not known yet. */
 void shared_choose(struct shared *shared, struct amqp_span vhost);
+
+/* In LOGGED_IN: it has verified a login, and another one carries the sessions of this vhost. It goes there
+ * only to end in order; to break off a handshake is worth a warning to RabbitMQ. */
+void shared_retire(struct shared *shared, struct amqp_span vhost);
 
 /* Is anybody here: waiting or joined? */
 bool shared_is_used(const struct shared *shared);

@@ -120,6 +120,42 @@ class Sharing(Direct):
             self.chain.start_guest(101)
 
 
+class Verifying(Direct):
+    """A password that is changed at the broker is soon good for nobody new; who works goes on."""
+    host_args = ("--verify-logins", "1s")
+
+    def test_changed_password(self):
+        user = f"changing-{self.vhost}"
+        self.node.ctl("add_user", user, "old")
+        self.addCleanup(self.node.ctl, "delete_user", user)
+        self.node.ctl("set_permissions", "-p", self.vhost, user, ".*", ".*", ".*")
+        before = self.connect(user=user, password="old")
+        self.works(before)
+        self.node.ctl("change_password", user, "new")
+        wait_until(lambda: self.is_refused(user, "old"), what="the old password is refused")
+        self.assertTrue(self.is_refused(user, "old"), "and stays so")
+        self.works(before)
+        self.works(self.connect(user=user, password="new"))
+        self.assertEqual([row["user"] for row in self.broker_connections("user")].count(user), 2)
+
+    def test_asking_leaves_no_trace(self):
+        """What verifies a login is a connection that ends in order, and one that stands is used as before."""
+        first = self.connect()
+        for _ in range(3):
+            time.sleep(1.1)
+            self.serves()
+        wait_until(lambda: len(self.broker_connections()) == 1, what="one connection")
+        self.assertEqual(self.made(), 4)
+        self.works(first)
+
+    def is_refused(self, user: str, password: str) -> bool:
+        try:
+            self.connect(user=user, password=password).close()
+        except ProbableAuthenticationError:
+            return True
+        return False
+
+
 class Fixed(Direct):
     """The guests' credentials are not looked at, host-proxy's own are shown to nobody."""
     PASSWORD = "pass/word@%41"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which connection a session belongs to, and above all whose word is believed: a login is good at once only
- * while a connection made with the very same user and password stands. The connections are doubles whose
- * state the tests set.
+ * while a connection made with the very same user and password stands, and for a while after the broker has
+ * said so. The connections are doubles whose state the tests set; time is what they say it is.
  */
 #include "host-proxy/pool.h"
 
@@ -15,11 +15,21 @@
 
 #include <cmocka.h>
 
+#define BELIEVE_MS 60000u
+
+static uint64_t now_ms;
+static struct mux_uv_loop mux_loop;
 static struct pool pool;
 static struct node_set nodes;
 static struct guest_entry guests[2] = {{.name = "guest=101"}, {.name = "guest=102"}};
 static struct shared_waiter waiters[4];
 static struct credentials *alice, *alice_again, *alice_wrong, *bob;
+
+uint64_t uv_now(const uv_loop_t *loop)
+{
+    (void)loop;
+    return now_ms;
+}
 
 /* ── Doubles of shared.c ── */
 
@@ -58,6 +68,14 @@ struct amqp_hub *shared_hub(const struct shared *shared)
     return (struct amqp_hub *)(uintptr_t)shared; /* somebody's, and never looked into */
 }
 
+void shared_retire(struct shared *shared, struct amqp_span vhost)
+{
+    (void)vhost;
+    shared->state = SHARED_ENDED;
+    TAILQ_REMOVE(&shared->pool->shared, shared, entry);
+    TAILQ_INSERT_TAIL(&shared->pool->ended, shared, entry);
+}
+
 void shared_keep(struct shared *shared)
 {
     (void)shared;
@@ -78,7 +96,9 @@ void shared_end(struct shared *shared, const char *reason)
 
 void shared_abort(struct shared *shared)
 {
-    shared_end(shared, "");
+    TAILQ_REMOVE(&shared->pool->ended, shared, entry);
+    credentials_unref(shared->key.credentials);
+    free(shared);
 }
 
 /* ── The tests ── */
@@ -102,8 +122,12 @@ static const struct pool_ops ops = {.on_empty = on_empty};
 
 static void begin(const struct pool_config *config)
 {
+    struct pool_config timed = *config;
+
+    now_ms = 1000;
+    timed.believe_ms = BELIEVE_MS;
     memset(waiters, 0, sizeof(waiters));
-    pool_init(&pool, NULL, config, &nodes, &ops);
+    pool_init(&pool, &mux_loop, &timed, &nodes, &ops);
 }
 
 static int set_up(void **state)
@@ -120,7 +144,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    pool_end(&pool, "the test is over");
+    pool_abort(&pool);
     credentials_unref(alice);
     credentials_unref(alice_again);
     credentials_unref(alice_wrong);
@@ -153,6 +177,13 @@ static unsigned count(void)
     return n;
 }
 
+/* The broker has accepted the login. */
+static void accept_login(struct shared *shared)
+{
+    shared->state = SHARED_LOGGED_IN;
+    pool_verified(&pool, &shared->key, true);
+}
+
 /* A first client's connection, as far as that state. */
 static struct shared *first_at(enum shared_state state, const char *vhost)
 {
@@ -160,7 +191,7 @@ static struct shared *first_at(enum shared_state state, const char *vhost)
 
     assert_int_equal(login(0, alice, 0), POOL_LATER);
     shared = waiters[0].shared;
-    shared->state = SHARED_LOGGED_IN;
+    accept_login(shared);
     assert_int_equal(open_vhost(0, alice, 0, vhost), POOL_LATER);
     shared->state = state;
     return shared;
@@ -210,7 +241,7 @@ static void test_the_verified_connection_takes_the_first_vhost(void **state)
     login(0, alice, 0);
     shared = waiters[0].shared;
     assert_false(shared->key.has_vhost);
-    shared->state = SHARED_LOGGED_IN;
+    accept_login(shared);
     assert_int_equal(login(1, alice_again, 1), POOL_YES);
     assert_int_equal(open_vhost(1, alice_again, 1, "one"), POOL_LATER);
     assert_ptr_equal(waiters[1].shared, shared);
@@ -255,6 +286,86 @@ static void test_fixed(void **state)
     assert_int_equal(count(), 1);
 }
 
+/* ── Asking again ── */
+
+static void test_a_word_of_long_ago_is_asked_about(void **state)
+{
+    struct shared *shared = first_at(SHARED_RUNNING, "/");
+    struct shared *verifier;
+
+    (void)state;
+    now_ms += BELIEVE_MS - 1;
+    assert_int_equal(login(1, alice_again, 1), POOL_YES);
+    now_ms++;
+    assert_int_equal(login(1, alice_again, 1), POOL_LATER);
+    verifier = waiters[1].shared;
+    assert_ptr_not_equal(verifier, shared);
+    assert_false(verifier->key.has_vhost);
+    assert_int_equal(login(2, alice, 0), POOL_LATER); /* it is asked once for both */
+    assert_ptr_equal(waiters[2].shared, verifier);
+    assert_int_equal(count(), 2);
+
+    accept_login(verifier);
+    assert_int_equal(open_vhost(1, alice_again, 1, "/"), POOL_YES);
+    assert_int_equal(verifier->state, SHARED_ENDED);
+    assert_int_equal(count(), 1);
+    now_ms += BELIEVE_MS - 1;
+    assert_int_equal(login(3, alice_again, 1), POOL_YES); /* the older connection profits from it */
+    assert_ptr_equal(waiters[3].shared, shared);
+}
+
+static void test_a_verifier_may_go_to_work(void **state)
+{
+    struct shared *verifier;
+
+    (void)state;
+    first_at(SHARED_RUNNING, "one");
+    now_ms += BELIEVE_MS;
+    assert_int_equal(login(1, alice_again, 0), POOL_LATER);
+    verifier = waiters[1].shared;
+    accept_login(verifier);
+    assert_int_equal(open_vhost(1, alice_again, 0, "two"), POOL_LATER);
+    assert_ptr_equal(waiters[1].shared, verifier);
+    assert_int_equal(count(), 2);
+}
+
+static void test_a_refusal_is_believed_at_once(void **state)
+{
+    struct shared *shared = first_at(SHARED_RUNNING, "/");
+
+    (void)state;
+    pool_verified(&pool, &shared->key, false);
+    assert_int_equal(login(1, alice_again, 0), POOL_LATER);
+    assert_ptr_not_equal(waiters[1].shared, shared);
+    assert_int_equal(shared->state, SHARED_RUNNING); /* those who have joined stay */
+}
+
+static void test_one_word_is_not_another_ones(void **state)
+{
+    struct shared *shared = first_at(SHARED_RUNNING, "/");
+
+    (void)state;
+    now_ms += BELIEVE_MS;
+    assert_int_equal(login(1, bob, 0), POOL_LATER);
+    accept_login(waiters[1].shared);
+    assert_int_equal(login(2, alice, 0), POOL_LATER);
+    assert_ptr_not_equal(waiters[2].shared, shared);
+}
+
+static void test_each_login_is_asked_about(void **state)
+{
+    (void)state;
+    first_at(SHARED_RUNNING, "/");
+    pool.config.believe_ms = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        TAILQ_FIRST(&pool.shared)->believed_until_ms = now_ms;
+        assert_int_equal(login(1, alice, 0), POOL_LATER);
+        accept_login(waiters[1].shared);
+        assert_int_equal(open_vhost(1, alice, 0, "/"), POOL_YES);
+    }
+    assert_int_equal(count(), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +378,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_vhosts_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_per_guest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fixed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_word_of_long_ago_is_asked_about, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_verifier_may_go_to_work, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_refusal_is_believed_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_word_is_not_another_ones, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_each_login_is_asked_about, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,11 +5,26 @@
 #include "service/net.h"
 #include "vmci/transport.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_of(const char *transport, const char *endpoint)
+{
+    return strncmp(endpoint, transport, strlen(transport)) == 0;
+}
+
 static int check_host(const char *value, char *why, size_t why_size)
 {
     struct vmci_endpoint endpoint;
     int rc = vmci_endpoint_parse(&endpoint, value, why, why_size);
 
+    if (rc == 0 && is_of("hybrid:", value)) {
+        snprintf(why, why_size,
+                 "hybrid is the host's side: a guest says vsock:CID:PORT, or embedded:CID:PORT");
+        return -EINVAL;
+    }
     return rc < 0 ? rc : vmci_endpoint_can_connect(&endpoint, why, why_size);
 }
 
@@ -60,10 +75,20 @@ static const struct config_section sections[] = {
     {.name = NULL},
 };
 
+static void check(const void *loaded, struct config_load *load)
+{
+    const struct guest_config *config = loaded;
+
+    if (is_of("embedded:", config->host) && config->cid == 0 && getenv("VMCI_CID") == NULL)
+        config_fault(load, "host",
+                     "embedded needs to know which machine this is: --cid, or VMCI_CID in the environment");
+}
+
 const struct config_program guest_program = {
     .name = "guest-proxy",
     .summary = "Accepts AMQP clients in a virtual machine and takes each to the host proxy over a vsock "
                "stream of its own.",
     .settings = settings,
     .sections = sections,
+    .check = check,
 };

@@ -28,6 +28,14 @@ static int check_upstream(const char *value, char *why, size_t why_size)
     return rc;
 }
 
+static int check_queue_type(const char *value, char *why, size_t why_size)
+{
+    if (strcmp(value, "classic") == 0 || strcmp(value, "quorum") == 0 || strcmp(value, "stream") == 0)
+        return 0;
+    snprintf(why, why_size, "RabbitMQ has no such type: expected classic, quorum or stream");
+    return -EINVAL;
+}
+
 static const struct config_choice host_on_stop_choices[] = {
     {"handover", HOST_ON_STOP_HANDOVER}, {"close", HOST_ON_STOP_CLOSE}, {NULL, 0}};
 static const struct config_choice identity_choices[] = {
@@ -91,6 +99,7 @@ static const struct config_setting settings[] = {
     CONFIG_LIST(struct host_config, exchange_types, .name = "exchange-type", .metavar = "TYPE",
                 .help = "direct mode: an exchange type of a plugin that guests may declare"),
     CONFIG_LIST(struct host_config, queue_types, .name = "queue-type", .metavar = "TYPE",
+                .check = check_queue_type,
                 .help = "direct mode: a type of queues that guests may declare: classic, quorum or stream "
                         "(otherwise all)"),
     CONFIG_UNSIGNED(struct host_config, channels_per_session, .name = "channels-per-session",

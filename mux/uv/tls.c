@@ -288,6 +288,18 @@ static const struct mux_uv_filter_ops tls_ops = {
 
 /* ── Setting up ── */
 
+/* What the system said of a file comes first; behind it OpenSSL only says that the system said something. */
+static const char *load_error(void)
+{
+    const unsigned long first = ERR_peek_error();
+    const char *text;
+
+    if (ERR_SYSTEM_ERROR(first))
+        return strerror(ERR_GET_REASON(first));
+    text = ERR_reason_error_string(ERR_peek_last_error());
+    return text != NULL ? text : "it can't be read";
+}
+
 static int load_files(SSL_CTX *ctx, const struct mux_uv_tls_options *options, char *why, size_t why_size)
 {
     const char *key_file = options->key_file != NULL ? options->key_file : options->cert_file;
@@ -305,9 +317,8 @@ static int load_files(SSL_CTX *ctx, const struct mux_uv_tls_options *options, ch
     if (rc == 1)
         return 0;
 
-    const char *text = ERR_reason_error_string(ERR_peek_last_error());
     snprintf(why, why_size, "%s can't be used for TLS: %s", file != NULL ? file : "the system's authorities",
-             text != NULL ? text : "it can't be read");
+             load_error());
     return -EINVAL;
 }
 

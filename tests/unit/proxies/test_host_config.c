@@ -97,7 +97,7 @@ static void test_files_without_tls(void **state)
 static void test_files_of_tls(void **state)
 {
     (void)state;
-    assert_fault("host-proxy", "/nonexistent can't be used for TLS",
+    assert_fault("host-proxy", "/nonexistent can't be used for TLS: No such file",
                  FLAGS("--upstream", "amqps://a", "--tls-ca", "/nonexistent"));
     assert_fault("host-proxy", "/dev/null can't be used for TLS",
                  FLAGS("--upstream", "amqps://a", "--tls-cert", "/dev/null"));
@@ -113,6 +113,8 @@ static void test_limits(void **state)
     assert_good(FLAGS("--upstream", "amqp://a", "--prefetch-wide", "20", "--prefetch", "20"));
     assert_fault("--exclusive-queues-per-session", "1 to 1000000",
                  FLAGS("--upstream", "amqp://a", "--exclusive-queues-per-session", "0"));
+    assert_fault("--queue-type", "expected classic, quorum or stream",
+                 FLAGS("--upstream", "amqp://a", "--queue-type", "classic", "--queue-type", "quorums"));
 }
 
 int main(void)

@@ -11,6 +11,7 @@
 #define FRAME_MAX        AMQP_HUB_FRAME_MAX
 #define LOGIN_TIMEOUT_MS 10000u /* for a client, from its first byte to Open: as RabbitMQ has it */
 #define CLOSE_TIMEOUT_MS 5000u
+#define KEEP_MS          10000u /* a connection that nobody uses */
 #define END_TIMEOUT_MS   5000u
 #define STALL_TIMEOUT_MS 30000u
 #define REPLY_TOKENS_MAX 65536u
@@ -112,6 +113,7 @@ static int configure_pool(struct direct *direct, const struct host_config *confi
         .tls = direct->tls,
         .per_guest = config->connections == HOST_CONNECTIONS_PER_GUEST,
         .dial_timeout_ms = config->broker_timeout_ms,
+        .keep_ms = KEEP_MS,
         .believe_ms = config->verify_logins_ms,
         .host_name = direct->host->name,
     };

@@ -22,6 +22,7 @@ struct pool_config {
     struct mux_uv_tls *tls;     /* NULL: plain TCP */
     bool per_guest;             /* one for each guest */
     uint64_t dial_timeout_ms;   /* per node */
+    uint64_t keep_ms;           /* how long a connection that nobody uses is kept for those who come next */
     uint64_t believe_ms;        /* how long the broker's word on a user and password counts */
     const char *host_name;      /* for the name that the broker's tools show */
 };

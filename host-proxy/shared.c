@@ -21,9 +21,6 @@
 /* After the broker has refused our own user: somebody has to do something about that. */
 #define REFUSED_MS 5000u
 
-/* How long a connection that nobody uses is kept for those who come next. */
-#define KEEP_MS 10000u
-
 static struct shared *of_race(struct race *race)
 {
     return (struct shared *)((char *)race - offsetof(struct shared, race));
@@ -202,7 +199,7 @@ void shared_check_use(struct shared *shared)
     if (shared->state != SHARED_RUNNING)
         shared_end(shared, "not needed any more");
     else if (!uv_is_active((uv_handle_t *)&shared->timer))
-        uv_timer_start(&shared->timer, on_kept_long_enough, KEEP_MS, 0);
+        uv_timer_start(&shared->timer, on_kept_long_enough, shared->pool->config.keep_ms, 0);
 }
 
 void shared_keep(struct shared *shared)

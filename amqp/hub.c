@@ -348,6 +348,7 @@ static void on_down(struct amqp_back *back, const struct amqp_exception *e)
     amqp_fair_clear(&hub->fair);
     amqp_queues_clear(hub);
     amqp_kept_init(&hub->kept);
+    hub->opened = amqp_slots_count_opened(&hub->slots);
     amqp_slots_deinit(&hub->slots);
     hub->ops->on_down(hub, &why);
 }

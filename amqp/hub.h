@@ -73,6 +73,7 @@ struct amqp_hub {
     const struct amqp_hub_config *config;
     struct amqp_back back;
     struct amqp_slots slots;
+    uint16_t opened; /* when it is over: channels that the broker had opened */
     struct amqp_kept kept;
     struct amqp_fair fair;
     struct amqp_rules rules;

@@ -94,6 +94,16 @@ void amqp_slot_fence_heard(struct amqp_slot *slot)
     slot->seat = NULL;
 }
 
+uint16_t amqp_slots_count_opened(const struct amqp_slots *slots)
+{
+    uint16_t opened = 0;
+    for (uint16_t i = 0; slots->slots != NULL && i < slots->count; i++) {
+        const struct amqp_slot *slot = &slots->slots[i];
+        opened = (uint16_t)(opened + (slot->state != AMQP_SLOT_FREE && slot->has_answered));
+    }
+    return opened;
+}
+
 void amqp_slot_close_queued(struct amqp_slot *slot)
 {
     assert(slot->state == AMQP_SLOT_OPEN);

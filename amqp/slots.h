@@ -81,6 +81,9 @@ struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user 
 /* The slot of a number, if it is in use. */
 struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number);
 
+/* How many the broker has opened, and not closed yet as far as is known. */
+uint16_t amqp_slots_count_opened(const struct amqp_slots *slots);
+
 /* Whether a Close of the broker's makes sense; else it is the second one. */
 static inline bool amqp_slot_may_be_closed(const struct amqp_slot *slot)
 {

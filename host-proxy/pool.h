@@ -11,6 +11,7 @@
 #ifndef HOST_PROXY_POOL_H
 #define HOST_PROXY_POOL_H
 
+#include "host-proxy/channel_caps.h"
 #include "host-proxy/shared.h"
 #include "mux/uv/loop.h"
 #include "mux/uv/tls.h"
@@ -42,6 +43,7 @@ struct pool {
     TAILQ_HEAD(, shared) shared; /* in use */
     TAILQ_HEAD(, shared) ended;  /* closing */
     struct log_limit failures;   /* of attempts to connect */
+    struct channel_caps caps;    /* of users */
     unsigned numbers;            /* given to connections, for log lines */
     const struct pool_ops *ops;
 };

@@ -220,6 +220,7 @@ static void hub_on_down(struct amqp_uv_hub *uv_hub, const struct amqp_exception 
     } else if (attempt->state == ATTEMPT_WON) {
         attempt->state = ATTEMPT_OVER;
         race->winner = NULL;
+        race->opened = uv_hub->hub.opened;
         if (race->state == RACE_WON)
             lose(race, e);
     }

@@ -60,6 +60,7 @@ struct race {
     enum race_state state;
     struct race_attempts trying;
     struct race_attempt *winner; /* NULL: none, or lost */
+    uint16_t opened;             /* channels that the last winner had when it was lost */
     unsigned handles;            /* the timer, and attempts that are not closed yet */
     size_t first;                /* the node that it began with */
     size_t tried;                /* nodes since */

@@ -226,6 +226,9 @@ static void on_retry(uv_timer_t *timer)
     struct shared *shared = timer->data;
 
     shared->state = SHARED_TRYING;
+    shared->config.back.channel_max =
+        channel_caps_find(&shared->pool->caps, shared->key.credentials->login.user, shared->key.guest,
+                          uv_now(shared->pool->mux_loop->loop));
     if (race_start(&shared->race) == 0)
         return;
     note_failure(shared, "out of memory");
@@ -310,6 +313,19 @@ static void on_running(struct race *race)
     shared_check_use(shared);
 }
 
+/* A user's limit of channels can't be known before it ends a connection. That one is to be the last. RabbitMQ
+ * counts channels a little late, so more may have stood than it allows; or less, beside other connections. */
+static void note_channel_cap(struct shared *shared, uint16_t limit)
+{
+    struct pool *pool = shared->pool;
+    const struct amqp_span user = shared->key.credentials->login.user;
+    const uint16_t channels = shared->race.opened < limit ? shared->race.opened : limit;
+
+    channel_caps_note(&pool->caps, user, shared->key.guest, channels, uv_now(pool->mux_loop->loop));
+    log_warning(shared->object, "the broker limits this user's channels: the next connections open no more",
+                LOG_TEXT("user", (const char *)user.data, user.len), LOG_UINT("channels", channels));
+}
+
 static void on_down(struct race *race, const struct amqp_exception *e)
 {
     struct shared *shared = of_race(race);
@@ -328,6 +344,8 @@ static void on_down(struct race *race, const struct amqp_exception *e)
                     LOG_STR("reason", amqp_exception_cause(e)));
         snprintf(shared->failure, sizeof(shared->failure), "the connection to the broker was lost: %s",
                  amqp_exception_cause(e));
+        if (channel_caps_limit(e) > 0)
+            note_channel_cap(shared, channel_caps_limit(e));
     } else if (shared->is_refused && !is_fixed(shared)) {
         if (state == SHARED_TRYING)
             pool_verified(shared->pool, &shared->key, false);

@@ -69,6 +69,12 @@ def one_channel_too_many(o) -> None:
     o.say(Channel.Open(), channel=3)
 
 
+def highest_channel(o) -> None:
+    o.do(Channel.Open(), channel=65535)
+    o.publish(key="nowhere", body=b"lost", mandatory=True, channel=65535)
+    o.hear(Basic.Return, 65535)
+
+
 def more_than_channel_max(o) -> None:
     """The number counts channels, it is not the highest."""
     o.again(channel_max=2)
@@ -141,6 +147,7 @@ PROGRAMS = [
     Program(504, "connection.blocked by a client", says(Connection.Blocked("me"), channel=0)),
 
     Program(530, "one channel too many", one_channel_too_many),
+    Program(FINE, "the highest channel number", highest_channel),
     Program(FINE, "channel numbers over channel_max", more_than_channel_max),
 
     Program(504, "a method behind tx.commit", busy_commit),

@@ -4,7 +4,8 @@ from pika import spec
 from pika.spec import Basic, Queue
 
 from .frames import headers
-from .program import FINE, Program
+from .outcome import describe
+from .program import FINE, LEFT, Program
 
 DECIMAL = b"D\x02\0\0\1\0"
 
@@ -39,6 +40,25 @@ def global_qos(kind: str):
         name = f"a-global-{kind}"
         o.do(queue(kind, name), Basic.Qos(prefetch_count=10), Basic.Qos(prefetch_count=10, global_qos=True))
         o.say(Basic.Consume(queue=name))
+    return act
+
+
+def uses_a_tag_again(kind: str):
+    """A cancelled consumer's, one of whose messages is unacknowledged. Ends with the first message of the new one."""
+    def act(o) -> None:
+        name = f"a-{kind}-again"
+        consume = Basic.Consume(queue=name, consumer_tag="t")
+        o.do(queue(kind, name), spec.Confirm.Select(), Basic.Qos(prefetch_count=1))
+        for _ in range(2):
+            o.publish(key=name, body=b"x")
+            o.client.wait(1, Basic.Ack)
+        o.do(consume)
+        o.client.wait(1, Basic.Deliver)
+        o.do(Basic.Cancel("t"), Basic.Qos(prefetch_count=2))
+        o.say(consume)
+        o.hear(Basic.ConsumeOk)
+        o.outcome.append(describe(o.client.listen()))
+        o.leave()
     return act
 
 
@@ -77,6 +97,8 @@ PROGRAMS = [
     Program(540, "a quorum queue deleted if unused", to("quorum", Queue.Delete(queue="a-quorum", if_unused=True))),
     Program(540, "a quorum queue deleted if empty", to("quorum", Queue.Delete(queue="a-quorum", if_empty=True))),
     Program(540, "a quorum queue consumed under a global qos", global_qos("quorum")),
+    Program(LEFT, "a quorum queue's consumer tag used again", uses_a_tag_again("quorum")),
+    Program(LEFT, "a classic queue's consumer tag used again", uses_a_tag_again("classic")),
     Program(FINE, "a quorum queue's delivery nacked", with_delivery("quorum", Basic.Nack(1, requeue=False))),
     Program(FINE, "a quorum queue purged", to("quorum", Queue.Purge(queue="a-quorum"))),
     Program(FINE, "a classic queue consumed under a global qos", global_qos("classic")),

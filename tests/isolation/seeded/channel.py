@@ -30,6 +30,7 @@ class ChannelLog:
         self.is_committing = False  # when nothing else may be said
         self.outstanding: list[int] = []  # deliveries that the program has not yet answered
         self.consumers: dict[str, str] = {}  # tag: what it is called here
+        self.tags: set[str] = set()  # that were in use while any delivery was unacknowledged
         self.silent: set[str] = set()  # tags of consumers that ack nothing
         self.asked_silently: deque[bool] = deque()  # of each basic.get and basic.consume without answer yet
         self.confirming = self.transactional = False
@@ -74,6 +75,7 @@ class ChannelLog:
     def _will_consume(self, command: Basic.Consume) -> None:
         tag = command.consumer_tag
         if tag:
+            self.tags.add(tag)
             self.consumers[tag] = tag
             self.silent.discard(tag)
         if command.nowait and command.no_ack:
@@ -82,10 +84,13 @@ class ChannelLog:
             self.asked_silently.append(command.no_ack)
 
     def free_tag(self, wished: str, nowait: bool) -> str:
-        """A consumer tag that is not in use, for a second use would end the connection."""
-        if wished not in self.consumers and (wished or not nowait):
+        """A consumer tag that is not in use, for a second use would end the connection. Nor was it while a delivery
+        waits for its ack: RabbitMQ would take the ack for one of the new consumer's, and let it have one more."""
+        if not self.outstanding and not self.transactional:
+            self.tags = set(self.consumers)
+        if wished not in self.tags and (wished or not nowait):
             return wished
-        return next(tag for tag in map("w{}".format, range(1000)) if tag not in self.consumers)
+        return next(tag for tag in map("w{}".format, range(1000)) if tag not in self.tags)
 
     def take_tag(self, which: int, multiple: bool) -> int:
         """The tag of an outstanding delivery, which then is no more."""

@@ -99,7 +99,7 @@ class Limits(IntegrationTest):
 
     @classmethod
     def erlang(cls, *expressions: str) -> None:
-        cls.node.ctl("eval", f'W = <<"test">>, A = <<".*">>, {", ".join(expressions)}, {{W, A, done}}.')
+        cls.node.eval(f'W = <<"test">>, A = <<".*">>, {", ".join(expressions)}, {{W, A}}')
 
     @classmethod
     def for_each_side(cls, *expressions: str) -> None:

@@ -134,13 +134,13 @@ class ChannelLog:
             self.consumers[tag] = f"made {len(self.consumers)}"
         if self.asked_silently.popleft():
             self.silent.add(tag)
-        self.answers.append(f"Basic.ConsumeOk {self.consumers[tag]}")
+        self.answers.append(self.tidy(f"Basic.ConsumeOk {self.consumers[tag]}"))
 
     def _deliver(self, heard: Heard) -> None:
         method = heard.method
         name = self.consumers.get(method.consumer_tag, method.consumer_tag)
-        self.deliveries[name].append(self.tidy(f"{method.delivery_tag} {method.exchange}/{method.routing_key} "
-                                               f"redelivered={method.redelivered} {message(heard)}"))
+        self.deliveries[name].append(f"{method.delivery_tag} {method.exchange}/{method.routing_key} "
+                                     f"redelivered={method.redelivered} {message(heard)}")
         if method.consumer_tag not in self.silent:
             self.outstanding.append(method.delivery_tag)
 
@@ -174,8 +174,8 @@ class ChannelLog:
         """What was heard since the last time. What was on its way when the channel was closed may have come or not."""
         lines = list(self.answers)
         if self.is_open:
-            lines += [f"to {name}: {text}" for name, texts in sorted(self.deliveries.items()) for text in texts]
+            lines += [self.tidy(f"to {name}: {text}") for name, texts in sorted(self.deliveries.items()) for text in texts]
             lines += [f"confirm {tag} {kind}" for tag, kind in sorted(self.confirms.items())]
-            lines += [f"cancelled {name}" for name in sorted(self.cancelled)]
+            lines += [self.tidy(f"cancelled {name}") for name in sorted(self.cancelled)]
         self._begin()
         return lines

@@ -3,7 +3,8 @@
 
 What two runs do not have in common, even on the same broker, is none of it:
 - Which of a channel's consumers has its turn after one was begun anew, which the proxies do under a global qos, and
-  for a consumer that takes many messages. Where that may be, a channel has one consumer.
+  for a consumer that takes many messages. Where that may be, a channel has one consumer. Nor is its queue deleted then:
+  the channel may be closed over that.
 - The chunks of a stream, by which it gives credit, when messages come fast: each waits for the last one. A channel has
   one consumer there too, since each gets all messages.
 - How many messages are in a stream: it counts them when it likes.
@@ -105,14 +106,15 @@ def floods(_rng) -> Theme:
         return Command("Basic.Ack", {"delivery_tag": 0, "multiple": True, "all": True})
     at_home = (c.publish_home, c.basic_ack, c.basic_nack, c.basic_qos, flood)
     return theme({}, {c.basic_consume: 0, lone_consume: 14, flood: 20, ack_all: 8, c.publish_home: 4}, at_home,
-                 actors=LONERS)
+                 actors=LONERS, pace=Pace(apart=("flood", "Queue.Delete")))
 
 
 def global_qos(_rng) -> Theme:
     def qos(rng, _home):
         return Command("Basic.Qos", {"prefetch_count": rng.choice((0, 1, 2, 10)), "global_qos": flag(rng, .7)})
     at_home = tuple(kind for kind in c.AT_HOME if kind is not c.basic_qos)
-    return theme({}, {c.basic_consume: 0, lone_consume: 12, c.basic_qos: 0, qos: 12}, at_home, actors=LONERS)
+    return theme({}, {c.basic_consume: 0, lone_consume: 12, c.basic_qos: 0, qos: 12}, at_home, actors=LONERS,
+                 pace=Pace(apart=("Queue.Delete",)))
 
 
 # --- other queues

@@ -193,7 +193,8 @@ bool amqp_intake_must_wait(const struct amqp_lane *lane, const struct amqp_comma
     case AMQP_BASIC_RECOVER_ASYNC_METHOD:
     case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_NACK_METHOD:
-    case AMQP_BASIC_REJECT_METHOD: return intake->recovery == AMQP_RECOVERY_SENT || is_changing(intake);
+    case AMQP_BASIC_REJECT_METHOD: /* what basic.get brings may be among what is settled */
+        return intake->is_getting || intake->recovery == AMQP_RECOVERY_SENT || is_changing(intake);
     case AMQP_TX_SELECT_METHOD: return intake->mode < AMQP_INTAKE_TX && !amqp_intake_is_fit(lane);
     case AMQP_BASIC_QOS_METHOD:
         return limit_of(command) > 0 && intake->mode < AMQP_INTAKE_LIMITED && !amqp_intake_is_fit(lane);

@@ -414,6 +414,21 @@ static void test_messages_that_were_got(void **state)
 
 /* --- recovery --- */
 
+/* The client does not wait: tags count up, so it knows them before they come. */
+static void test_messages_that_are_being_got(void **state)
+{
+    (void)state;
+    publish("q", 0, 2);
+    frames_get(&f, 1, "q", false);
+    frames_ack(&f, 1, 1, false);
+    frames_get(&f, 1, "q", false);
+    frames_ack(&f, 1, 0, true);
+    say();
+    assert_int_equal(rig_count(&rig, CLIENT, AMQP_BASIC_GET_OK_METHOD), 2);
+    assert_last(AMQP_BASIC_GET_OK_METHOD);
+    assert_int_equal(unacked(1)->unacked_count, 0);
+}
+
 static void test_recovery_spares_the_proxys(void **state)
 {
     amqp_queue_declare_t declare_q = {.queue = amqp_cstring_bytes("q")};
@@ -678,6 +693,7 @@ int main(void)
         TEST(test_all_of_nothing),
         TEST(test_all_that_is_known),
         TEST(test_messages_that_were_got),
+        TEST(test_messages_that_are_being_got),
         TEST(test_recovery_spares_the_proxys),
         TEST(test_recovery_of_a_channel_of_its_own),
         TEST(test_recoveries_without_waiting),

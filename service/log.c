@@ -82,13 +82,18 @@ static enum destination find_destination(int fd)
 
 static void add_time(struct log_line *line)
 {
-    char text[sizeof("2026-03-01T12:00:00.123Z ")], whole[sizeof("2026-03-01T12:00:00")];
+    static char whole[sizeof("2026-03-01T12:00:00")]; /* of second `at`: many lines are of the same one */
+    static time_t at;
+    char text[sizeof("2026-03-01T12:00:00.123Z ")];
     struct timespec now;
     struct tm utc;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &utc);
+    if (now.tv_sec != at) {
+        at = now.tv_sec;
+        gmtime_r(&at, &utc);
+        strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &utc);
+    }
     int length = snprintf(text, sizeof(text), "%s.%03dZ ", whole, (int)(now.tv_nsec / 1000000));
     log_line_add(line, text, (size_t)length);
 }

@@ -17,9 +17,15 @@ struct unit {
     bool breaks_word; /* a value with it needs quotes */
 };
 
+/* A closing quote may stand beyond LINE_ROOM. */
+static size_t room_in(const struct log_line *line)
+{
+    return line->length < LINE_ROOM ? LINE_ROOM - line->length : 0;
+}
+
 void log_line_add(struct log_line *line, const char *bytes, size_t length)
 {
-    if (line->cut || length > LINE_ROOM - line->length) {
+    if (line->cut || length > room_in(line)) {
         line->cut = true;
         return;
     }
@@ -115,9 +121,32 @@ static struct unit next_unit(const char *text, size_t length)
     return unit;
 }
 
+/* How many bytes from here on are ASCII that is shown as it is and breaks no word: nearly all that is logged.
+ */
+static size_t plain_run(const char *text, size_t length)
+{
+    size_t n = 0;
+
+    while (n < length && text[n] > ' ' && text[n] < 0x7f && text[n] != '"' && text[n] != '\\' &&
+           text[n] != '=')
+        n++;
+    return n;
+}
+
+/* Adds such bytes, as many as fit. How many there were. */
+static size_t add_plain_run(struct log_line *line, const char *text, size_t length)
+{
+    const size_t n = plain_run(text, length);
+    const size_t room = room_in(line);
+
+    log_line_add(line, text, n < room ? n : room);
+    line->cut = line->cut || n > room;
+    return n;
+}
+
 static bool is_word(const char *text, size_t length)
 {
-    for (size_t i = 0; i < length;) {
+    for (size_t i = plain_run(text, length); i < length;) {
         struct unit unit = next_unit(text + i, length - i);
         if (unit.breaks_word)
             return false;
@@ -133,10 +162,11 @@ void log_line_value(struct log_line *line, const char *text, size_t length)
     if (quoted)
         log_line_add(line, "\"", 1);
     bool opened = quoted && !line->cut;
-    for (size_t i = 0; i < length && !line->cut;) {
+    for (size_t i = add_plain_run(line, text, length); i < length && !line->cut;) {
         struct unit unit = next_unit(text + i, length - i);
         log_line_add(line, unit.shown, unit.length);
         i += unit.taken;
+        i += add_plain_run(line, text + i, length - i);
     }
     if (opened)
         line->text[line->length++] = '"'; /* LINE_ROOM leaves room for it */
@@ -146,13 +176,14 @@ void log_line_words(struct log_line *line, const char *words)
 {
     size_t length = strlen(words);
 
-    for (size_t i = 0; i < length && !line->cut;) {
+    for (size_t i = add_plain_run(line, words, length); i < length && !line->cut;) {
         struct unit unit = next_unit(words + i, length - i);
         if (strchr(" =\"", words[i]) != NULL)
             log_line_add(line, words + i, 1);
         else
             log_line_add(line, unit.shown, unit.length);
         i += unit.taken;
+        i += add_plain_run(line, words + i, length - i);
     }
 }
 

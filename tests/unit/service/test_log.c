@@ -251,6 +251,21 @@ static void whatever_the_length_a_line_ends_well(void **state)
     }
 }
 
+/* The closing quote may be the last byte that there is room for. */
+static void a_quoted_value_may_fill_the_line(void **state)
+{
+    static char value[LOG_LINE_MAX];
+
+    memset(value, 'a', sizeof(value));
+    value[1] = ' ';
+    for (size_t length = LOG_LINE_MAX - 120; length < LOG_LINE_MAX; length++) {
+        log_info(NULL, "x", LOG_TEXT("v", value, length), LOG_UINT("number", 123456), LOG_STR("last", "me"));
+        const char *text = take_text(*state);
+        assert_in_range(strlen(text), length, LOG_LINE_MAX);
+        assert_matches(text, "^[^\n]* x v=\"a a+\"( number=123456)?( last=me| last=m? …| …)\n$");
+    }
+}
+
 static void an_escape_is_never_cut_in_two(void **state)
 {
     static char value[LOG_LINE_MAX];
@@ -389,6 +404,7 @@ int main(void)
         TEST(an_object_can_not_break_the_line),
         TEST(long_lines_are_cut_visibly),
         TEST(whatever_the_length_a_line_ends_well),
+        TEST(a_quoted_value_may_fill_the_line),
         TEST(an_escape_is_never_cut_in_two),
         TEST(the_journal_gets_priorities_and_no_time),
         TEST(a_stream_that_is_not_the_journal_gets_the_time),

@@ -114,7 +114,7 @@ static void begin(unsigned count, struct credentials *fixed)
         .fixed = fixed,
         .vhost = "/",
         .dial_timeout_ms = 1000,
-        .keep_ms = RIG_KEEP_MS,
+        .keep_ms = 3600000,
         .believe_ms = 60000,
         .host_name = "rig",
     };

@@ -12,7 +12,6 @@
 
 #define RIG_NODES   3u
 #define RIG_CLIENTS 3u
-#define RIG_KEEP_MS 50u
 
 struct rig_client {
     struct shared_waiter waiter;
@@ -39,7 +38,8 @@ int rig_set_up(void **state);
 /* Ends what there is, and insists on an empty loop. */
 int rig_tear_down(void **state);
 
-/* The nodes are of these modes and listen; the pool may use that many of them. */
+/* The nodes are of these modes and listen; the pool may use that many of them. Unused connections are kept
+ * for longer than any test takes. */
 void rig_begin(unsigned count, enum fake_mode a, enum fake_mode b, enum fake_mode c);
 
 /* The same for a pool that logs in by itself, as alice. */

@@ -145,7 +145,7 @@ class Verifying(Direct):
         for _ in range(3):
             time.sleep(1.1)
             self.serves()
-        wait_until(lambda: sum(one.connected() for one in self.forwarders) == 1, what="one connection")
+        wait_until(lambda: sum(one.connected() for one in self.forwarders) == 1, 30, "one connection")
         self.assertEqual(self.made(), made + 3)
         self.works(first)
 
@@ -431,10 +431,10 @@ class Frozen(Direct):
     host_args = ("--broker-heartbeat", "1s")
 
     def test_noticed_by_heartbeats(self):
-        for forwarder in self.forwarders:  # whichever is used first
+        for _ in self.forwarders:  # whichever is used first
             connection = self.connect(blocked_connection_timeout=None)
             self.works(connection)
-            used = next(one for one in self.forwarders if one.connected())
+            (used,) = (one for one in self.forwarders if one.connected())
             used.frozen.set()
             with self.assertRaises(ConnectionClosedByBroker) as caught:
                 connection.process_data_events(60)
@@ -443,6 +443,7 @@ class Frozen(Direct):
             self.serves()
             used.drop()
             used.frozen.clear()
+            wait_until(lambda used=used: not used.connected(), what="the dead connection is forgotten")
 
 
 if __name__ == "__main__":

@@ -94,8 +94,9 @@ static const struct config_setting settings[] = {
                         "those of the upstream for all, whatever they say"),
     CONFIG_ENUM(struct host_config, connections, .name = "connections", .initial = "1",
                 .choices = connections_choices,
-                .help = "direct mode: 1 connection for all who log in alike, or one "
-                        "per-guest; split, publishing apart from consuming, is refused with the reason"),
+                .help = "direct mode: 1 connection for all who log in alike, one per-guest, or split: a "
+                        "second one for publishing, so that a broker that takes no publishes still takes "
+                        "acknowledgements"),
     CONFIG_LIST(struct host_config, exchange_types, .name = "exchange-type", .metavar = "TYPE",
                 .help = "direct mode: an exchange type of a plugin that guests may declare"),
     CONFIG_LIST(struct host_config, queue_types, .name = "queue-type", .metavar = "TYPE",
@@ -248,10 +249,6 @@ int host_upstream(const struct host_config *config, struct upstream_url *url, ch
 
 static void check_direct(const struct host_config *config, struct config_load *load)
 {
-    if (config->connections == HOST_CONNECTIONS_SPLIT)
-        config_fault(load, "connections",
-                     "split is not available: a channel does not say when it is opened whether it will "
-                     "publish or consume, and one that does both needs one connection for its order");
     if (config->window_bytes < DIRECT_WINDOW_MIN)
         config_fault(load, "window", "direct mode needs 256k or more");
     if (config->prefetch_wide < config->prefetch)

@@ -112,6 +112,7 @@ static int configure_pool(struct direct *direct, const struct host_config *confi
         .hub = hub_config(direct, config),
         .tls = direct->tls,
         .per_guest = config->connections == HOST_CONNECTIONS_PER_GUEST,
+        .is_split = config->connections == HOST_CONNECTIONS_SPLIT,
         .dial_timeout_ms = config->broker_timeout_ms,
         .keep_ms = KEEP_MS,
         .believe_ms = config->verify_logins_ms,
@@ -125,7 +126,7 @@ static int configure_pool(struct direct *direct, const struct host_config *confi
             return -1;
     }
     pool_init(&direct->pool, &direct->host->mux_loop, &pool, &direct->url.nodes, &pool_ops);
-    return pool.fixed != NULL && config->connections == HOST_CONNECTIONS_ONE ? pool_start(&direct->pool) : 0;
+    return pool.fixed != NULL && !pool.per_guest ? pool_start(&direct->pool) : 0;
 }
 
 static void configure_sessions(struct direct *direct, const struct host_config *config)

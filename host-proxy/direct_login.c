@@ -3,6 +3,7 @@
 
 #include "host-proxy/direct.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct direct_session *of_waiter(struct shared_waiter *waiter)
@@ -50,15 +51,26 @@ static void member_on_login(struct amqp_member *member, const struct amqp_login 
         amqp_front_login_ok(&member->front, now_ms(ds));
 }
 
-static void join(struct direct_session *ds, struct amqp_hub *hub)
+/* NULL: on the same connection. */
+static const char *publishes_on(const struct pool_hubs *hubs, char number[16])
+{
+    if (hubs->publishing == NULL)
+        return NULL;
+    snprintf(number, 16, "%u", shared_number(hubs->publishing));
+    return number;
+}
+
+static void join(struct direct_session *ds, const struct pool_hubs *hubs)
 {
     const struct amqp_span user = ds->credentials->login.user;
+    char number[16];
 
     log_info(ds->far.object, "client joins", LOG_TEXT("user", (const char *)user.data, user.len),
-             LOG_UINT("broker-connection", shared_number(hub)));
+             LOG_UINT("broker-connection", shared_number(hubs->main)),
+             LOG_STR("publishes-on", publishes_on(hubs, number)));
     credentials_unref(ds->credentials);
     ds->credentials = NULL;
-    amqp_member_join(&ds->member, hub, NULL, now_ms(ds));
+    amqp_member_join(&ds->member, hubs->main, hubs->publishing, now_ms(ds));
 }
 
 static bool is_offered(const struct direct *direct, struct amqp_span vhost)
@@ -71,13 +83,13 @@ static void member_on_open(struct amqp_member *member, struct amqp_span vhost)
 {
     struct direct_session *ds = direct_session_of_member(member);
     struct direct *direct = ds->direct;
-    struct amqp_hub *hub = NULL;
+    struct pool_hubs hubs;
 
     if (!is_offered(direct, vhost))
         direct_session_refuse(ds, AMQP_CODE_NOT_ALLOWED,
                               "this host's guests work in another vhost: ", direct->vhost);
-    else if (is_yes(ds, pool_open(&direct->pool, &ds->waiter, ds->credentials, ds->guest, vhost, &hub)))
-        join(ds, hub);
+    else if (is_yes(ds, pool_open(&direct->pool, &ds->waiter, ds->credentials, ds->guest, vhost, &hubs)))
+        join(ds, &hubs);
 }
 
 static void member_on_wake(struct amqp_member *member)
@@ -99,12 +111,17 @@ static void waiter_on_login(struct shared_waiter *waiter)
     amqp_front_login_ok(&ds->member.front, now_ms(ds));
 }
 
-static void waiter_on_hub(struct shared_waiter *waiter, struct amqp_hub *hub)
+static void waiter_on_running(struct shared_waiter *waiter, struct shared *shared)
 {
     struct direct_session *ds = of_waiter(waiter);
+    struct pool_hubs hubs;
+    const enum pool_answer answer = pool_join(&ds->direct->pool, waiter, shared, &hubs);
 
+    if (answer == POOL_LATER)
+        return; /* for the other one, as long as it would have waited for this one */
     end_wait(ds);
-    join(ds, hub);
+    if (is_yes(ds, answer))
+        join(ds, &hubs);
 }
 
 static void waiter_on_refused(struct shared_waiter *waiter, const struct amqp_exception *e)
@@ -125,7 +142,7 @@ static void waiter_on_refused(struct shared_waiter *waiter, const struct amqp_ex
 
 const struct shared_waiter_ops direct_login_waiter_ops = {
     .on_login = waiter_on_login,
-    .on_hub = waiter_on_hub,
+    .on_running = waiter_on_running,
     .on_refused = waiter_on_refused,
 };
 

@@ -21,9 +21,11 @@ static const char *owner(const struct pool *pool, const struct guest_entry *gues
     return pool->config.per_guest ? guest->name : "";
 }
 
-static bool is_for(const struct shared *shared, const struct credentials *credentials, const char *guest)
+static bool is_for(const struct shared *shared, enum shared_purpose purpose,
+                   const struct credentials *credentials, const char *guest)
 {
-    return strcmp(shared->key.guest, guest) == 0 && credentials_equal(shared->key.credentials, credentials);
+    return shared->key.purpose == purpose && strcmp(shared->key.guest, guest) == 0 &&
+           credentials_equal(shared->key.credentials, credentials);
 }
 
 static bool is_at(const struct shared *shared, struct amqp_span vhost)
@@ -45,7 +47,7 @@ static struct shared *find_believed(struct pool *pool, const struct credentials 
 
     TAILQ_FOREACH (shared, &pool->shared, entry)
         if (shared->state >= SHARED_LOGGED_IN && shared->believed_until_ms > now_ms(pool) &&
-            is_for(shared, credentials, guest))
+            is_for(shared, SHARED_FOR_ALL, credentials, guest))
             return shared;
     return NULL;
 }
@@ -56,28 +58,29 @@ static struct shared *find_asking(struct pool *pool, const struct credentials *c
     struct shared *shared;
 
     TAILQ_FOREACH (shared, &pool->shared, entry)
-        if (shared->state < SHARED_LOGGED_IN && is_for(shared, credentials, guest))
+        if (shared->state < SHARED_LOGGED_IN && is_for(shared, SHARED_FOR_ALL, credentials, guest))
             return shared;
     return NULL;
 }
 
-static struct shared *find_vhost(struct pool *pool, const struct credentials *credentials, const char *guest,
+static struct shared *find_vhost(struct pool *pool, enum shared_purpose purpose,
+                                 const struct credentials *credentials, const char *guest,
                                  struct amqp_span vhost)
 {
     struct shared *shared;
 
     TAILQ_FOREACH (shared, &pool->shared, entry)
-        if (is_at(shared, vhost) && is_for(shared, credentials, guest))
+        if (is_at(shared, vhost) && is_for(shared, purpose, credentials, guest))
             return shared;
     return NULL;
 }
 
 /* ── Asking ── */
 
-static struct shared *create(struct pool *pool, struct credentials *credentials, const char *guest,
-                             const struct amqp_span *vhost)
+static struct shared *create(struct pool *pool, enum shared_purpose purpose, struct credentials *credentials,
+                             const char *guest, const struct amqp_span *vhost)
 {
-    struct shared_key key = {.credentials = credentials_ref(credentials)};
+    struct shared_key key = {.purpose = purpose, .credentials = credentials_ref(credentials)};
 
     snprintf(key.guest, sizeof(key.guest), "%s", guest);
     if (vhost != NULL) {
@@ -102,7 +105,7 @@ enum pool_answer pool_login(struct pool *pool, struct shared_waiter *waiter, str
     }
     shared = find_asking(pool, credentials, owner(pool, guest));
     if (shared == NULL)
-        shared = create(pool, credentials, owner(pool, guest), NULL);
+        shared = create(pool, SHARED_FOR_ALL, credentials, owner(pool, guest), NULL);
     if (shared == NULL)
         return POOL_NO_MEMORY;
     shared_add_waiter(shared, waiter, SHARED_NEEDS_LOGIN);
@@ -115,7 +118,7 @@ void pool_verified(struct pool *pool, const struct shared_key *key, bool is_good
     struct shared *shared;
 
     TAILQ_FOREACH (shared, &pool->shared, entry)
-        if (is_for(shared, key->credentials, key->guest))
+        if (is_for(shared, SHARED_FOR_ALL, key->credentials, key->guest))
             shared->believed_until_ms = until_ms;
 }
 
@@ -128,9 +131,9 @@ static struct shared *verifier_of(const struct shared_waiter *waiter)
 }
 
 enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
-                           const struct guest_entry *guest, struct amqp_span vhost, struct amqp_hub **hub)
+                           const struct guest_entry *guest, struct amqp_span vhost, struct pool_hubs *hubs)
 {
-    struct shared *shared = find_vhost(pool, credentials, owner(pool, guest), vhost);
+    struct shared *shared = find_vhost(pool, SHARED_FOR_ALL, credentials, owner(pool, guest), vhost);
     struct shared *verifier = verifier_of(waiter);
 
     if (shared == NULL && verifier != NULL) {
@@ -140,17 +143,58 @@ enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, stru
         shared_retire(verifier, vhost);
     }
     if (shared == NULL)
-        shared = create(pool, credentials, owner(pool, guest), &vhost);
+        shared = create(pool, SHARED_FOR_ALL, credentials, owner(pool, guest), &vhost);
+    return shared != NULL ? pool_join(pool, waiter, shared, hubs) : POOL_NO_MEMORY;
+}
+
+/* The one for the same sessions and this purpose, made if there is none. NULL: no memory. */
+static struct shared *of_purpose(struct pool *pool, struct shared *shared, enum shared_purpose purpose)
+{
+    const struct shared_key *key = &shared->key;
+    const struct amqp_span vhost = {.data = key->vhost, .len = key->vhost_len};
+    struct shared *found;
+
+    if (key->purpose == purpose)
+        return shared;
+    found = find_vhost(pool, purpose, key->credentials, key->guest, vhost);
+    return found != NULL ? found : create(pool, purpose, key->credentials, key->guest, &vhost);
+}
+
+static struct amqp_hub *take(struct shared *shared)
+{
+    shared_keep(shared);
+    return shared_hub(shared);
+}
+
+/* Whether the connection runs. If not, the waiter will be told when it does. */
+static enum pool_answer await(struct shared *shared, struct shared_waiter *waiter)
+{
     if (shared == NULL)
         return POOL_NO_MEMORY;
-    if (shared->state == SHARED_RUNNING) {
-        shared_remove_waiter(waiter);
-        shared_keep(shared);
-        *hub = shared_hub(shared);
+    if (shared->state == SHARED_RUNNING)
         return POOL_YES;
-    }
     shared_add_waiter(shared, waiter, SHARED_NEEDS_HUB);
     return POOL_LATER;
+}
+
+/* The publishing one is made when the login has been found good. */
+enum pool_answer pool_join(struct pool *pool, struct shared_waiter *waiter, struct shared *shared,
+                           struct pool_hubs *hubs)
+{
+    struct shared *all = of_purpose(pool, shared, SHARED_FOR_ALL);
+    struct shared *publishing = NULL;
+    enum pool_answer answer = await(all, waiter);
+
+    if (answer == POOL_YES && pool->config.is_split) {
+        publishing = of_purpose(pool, shared, SHARED_FOR_PUBLISHING);
+        answer = await(publishing, waiter);
+    }
+    if (answer != POOL_YES)
+        return answer;
+    shared_remove_waiter(waiter);
+    hubs->main = take(all);
+    hubs->publishing = publishing != NULL ? take(publishing) : NULL;
+    return POOL_YES;
 }
 
 int pool_start(struct pool *pool)
@@ -158,7 +202,11 @@ int pool_start(struct pool *pool)
     const struct amqp_span vhost = {.data = (const uint8_t *)pool->config.vhost,
                                     .len = strlen(pool->config.vhost)};
 
-    return create(pool, pool->config.fixed, "", &vhost) != NULL ? 0 : -1;
+    struct shared *shared = create(pool, SHARED_FOR_ALL, pool->config.fixed, "", &vhost);
+
+    if (shared == NULL || (pool->config.is_split && of_purpose(pool, shared, SHARED_FOR_PUBLISHING) == NULL))
+        return -1;
+    return 0;
 }
 
 const char *pool_failure(const struct shared_waiter *waiter)

@@ -6,7 +6,8 @@
  * configured). A client's login is believed at once only while a connection made with the very same password
  * stands, and the broker has accepted that password lately. If that is a while ago it is asked again, by a
  * connection made for that alone; those who have joined are not touched by what it says. With a fixed
- * identity there is one for all, always.
+ * identity there is one for all, always. If publishing is to be apart, there is another one beside each for
+ * that.
  */
 #ifndef HOST_PROXY_POOL_H
 #define HOST_PROXY_POOL_H
@@ -22,6 +23,7 @@ struct pool_config {
     const char *vhost;          /* with `fixed` */
     struct mux_uv_tls *tls;     /* NULL: plain TCP */
     bool per_guest;             /* one for each guest */
+    bool is_split;              /* another one for publishing */
     uint64_t dial_timeout_ms;   /* per node */
     uint64_t keep_ms;           /* how long a connection that nobody uses is kept for those who come next */
     uint64_t believe_ms;        /* how long the broker's word on a user and password counts */
@@ -64,9 +66,19 @@ enum pool_answer { POOL_YES, POOL_LATER, POOL_NO_MEMORY };
 enum pool_answer pool_login(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
                             const struct guest_entry *guest);
 
-/* A session that is logged in wants this vhost. POOL_YES: join *hub. POOL_LATER: the waiter will be told. */
+/* Where a session works. */
+struct pool_hubs {
+    struct amqp_hub *main;
+    struct amqp_hub *publishing; /* NULL: it publishes there, too */
+};
+
+/* A session that is logged in wants this vhost. POOL_YES: join *hubs. POOL_LATER: the waiter will be told. */
 enum pool_answer pool_open(struct pool *pool, struct shared_waiter *waiter, struct credentials *credentials,
-                           const struct guest_entry *guest, struct amqp_span vhost, struct amqp_hub **hub);
+                           const struct guest_entry *guest, struct amqp_span vhost, struct pool_hubs *hubs);
+
+/* It was told that this one runs. As pool_open: it may have to wait for another one. */
+enum pool_answer pool_join(struct pool *pool, struct shared_waiter *waiter, struct shared *shared,
+                           struct pool_hubs *hubs);
 
 /* The broker was asked about the user and password of `key`, for this guest; `is_good`: it accepts them. */
 void pool_verified(struct pool *pool, const struct shared_key *key, bool is_good);

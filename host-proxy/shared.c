@@ -33,6 +33,11 @@ struct amqp_hub *shared_hub(const struct shared *shared)
     return uv_hub != NULL ? &uv_hub->hub : NULL;
 }
 
+static bool is_for_publishing(const struct shared *shared)
+{
+    return shared->key.purpose == SHARED_FOR_PUBLISHING;
+}
+
 static bool is_fixed(const struct shared *shared)
 {
     return shared->pool->config.fixed != NULL;
@@ -97,13 +102,13 @@ static void tell_login(struct shared *shared)
     }
 }
 
-static void tell_hub(struct shared *shared)
+static void tell_running(struct shared *shared)
 {
     struct shared_waiter *waiter;
 
     while ((waiter = find_waiter(shared, SHARED_NEEDS_HUB)) != NULL) {
         take_off(waiter);
-        waiter->ops->on_hub(waiter, shared_hub(shared));
+        waiter->ops->on_running(waiter, shared);
     }
 }
 
@@ -308,8 +313,9 @@ static void on_running(struct race *race)
              LOG_TEXT("user", (const char *)login->user.data, login->user.len),
              LOG_TEXT("vhost", (const char *)shared->key.vhost, shared->key.vhost_len),
              LOG_STR("for", shared->key.guest[0] != '\0' ? shared->key.guest : NULL),
+             LOG_STR("purpose", is_for_publishing(shared) ? "publishing" : NULL),
              LOG_UINT("channel_max", back->channel_max));
-    tell_hub(shared);
+    tell_running(shared);
     shared_check_use(shared);
 }
 
@@ -383,8 +389,8 @@ static void configure(struct shared *shared)
     const struct pool_config *config = &shared->pool->config;
     const char *guest = shared->key.guest;
 
-    snprintf(shared->name, sizeof(shared->name), "amqp-vsock host-proxy %s%s%s", config->host_name,
-             guest[0] != '\0' ? " " : "", guest);
+    snprintf(shared->name, sizeof(shared->name), "amqp-vsock host-proxy %s%s%s%s", config->host_name,
+             guest[0] != '\0' ? " " : "", guest, is_for_publishing(shared) ? " publishing" : "");
     shared->config = config->hub;
     shared->config.back.user = shared->key.credentials->login.user;
     shared->config.back.password = shared->key.credentials->login.password;

@@ -44,8 +44,8 @@ struct shared_waiter_ops {
     /* User and password are good. */
     void (*on_login)(struct shared_waiter *waiter);
 
-    /* The hub runs: join it. It is no waiter any more. */
-    void (*on_hub)(struct shared_waiter *waiter, struct amqp_hub *hub);
+    /* This one runs: pool_join it. It is no waiter any more. */
+    void (*on_running)(struct shared_waiter *waiter, struct shared *shared);
 
     /* The broker has refused, by this. It is no waiter any more. */
     void (*on_refused)(struct shared_waiter *waiter, const struct amqp_exception *e);
@@ -59,8 +59,14 @@ struct shared_waiter {
     enum shared_need need;
 };
 
+enum shared_purpose {
+    SHARED_FOR_ALL,
+    SHARED_FOR_PUBLISHING, /* only: those who publish there do all else on another one */
+};
+
 /* What is the same for all who share a connection. */
 struct shared_key {
+    enum shared_purpose purpose;
     struct credentials *credentials; /* referenced */
     char guest[GUEST_NAME_MAX];      /* whose alone it is; "": anybody's */
     uint8_t vhost[255];

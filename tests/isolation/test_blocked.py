@@ -17,7 +17,7 @@ ALARM = "{resource_limit, memory, node()}"
 QUIET_SECONDS = 0.5
 
 
-class Blocked(IntegrationTest):
+class Alarmed(IntegrationTest):
     through_proxies = True
     own_broker = True
 
@@ -30,6 +30,10 @@ class Blocked(IntegrationTest):
     def alarm(self, is_on: bool) -> None:
         change = f"rabbit_alarm:set_alarm({{{ALARM}, []}})" if is_on else f"rabbit_alarm:clear_alarm({ALARM})"
         self.node.eval(change)
+
+
+class Blocked(Alarmed):
+    host_args = ("--connections", "1")
 
     def test_everybody_is_told_who_can_be(self):
         publisher, consumer, plain = self.client(101, True), self.client(102, True), self.client(102, False)
@@ -56,6 +60,85 @@ class Blocked(IntegrationTest):
         plain.wait(1, Basic.QosOk)
         for client in (publisher, consumer, late, plain):
             self.assertEqual(client.leftover(), [])
+
+
+class Split(Alarmed):
+    """With a connection for publishing, nobody is held up who does not publish."""
+    host_args = ("--connections", "split")
+    MESSAGES = 50
+
+    def consumer(self, guest: int) -> AmqpClient:
+        client = self.client(guest, True)
+        client.call(1, Channel.Open(), Channel.OpenOk)
+        client.call(1, Basic.Qos(prefetch_count=1), Basic.QosOk)
+        return client
+
+    def publisher(self, guest: int) -> AmqpClient:
+        client = self.client(guest, True)
+        client.call(1, Channel.Open(), Channel.OpenOk)
+        client.call(1, Confirm.Select(), Confirm.SelectOk)
+        return client
+
+    def fill(self) -> None:
+        filler = self.client(101, False)
+        filler.call(1, Channel.Open(), Channel.OpenOk)
+        filler.call(1, Queue.Declare(queue="q"), Queue.DeclareOk)
+        for number in range(self.MESSAGES):
+            filler.publish(1, "", "q", b"%d" % number)
+        filler.call(1, Channel.Close(200, "", 0, 0), Channel.CloseOk)
+        filler.close()
+
+    def take(self, consumer: AmqpClient, count: int) -> None:
+        """Deliveries come one by one, each when the last one is acknowledged."""
+        for _ in range(count):
+            tag = consumer.wait(1, Basic.Deliver).method.delivery_tag
+            consumer.say(1, Basic.Ack(delivery_tag=tag))
+
+    def test_consumers_go_on(self):
+        self.fill()
+        publisher, worker, consumer = self.publisher(101), self.publisher(102), self.consumer(102)
+        self.alarm(True)
+        self.addCleanup(self.alarm, False)
+        publisher.publish(1, "", "nowhere", b"blocks the connection")
+        for client in (publisher, worker, consumer):
+            client.wait(0, Connection.Blocked)
+        publisher.publish(1, "", "q", b"later")
+        worker.call(1, Basic.Get(queue="q"), Basic.GetOk)  # it has not published yet
+        worker.publish(1, "", "q", b"answer")
+        worker.say(1, Basic.Ack(delivery_tag=1))  # behind what it has published: waits with that
+        consumer.call(1, Basic.Consume(queue="q"), Basic.ConsumeOk)
+        self.take(consumer, self.MESSAGES - 1)
+        self.assertEqual(consumer.call(1, Queue.Declare(queue="q", passive=True), Queue.DeclareOk)
+                         .method.message_count, 0)
+        late = self.consumer(101)
+        late.wait(0, Connection.Blocked)
+        late.call(1, Queue.Declare(queue="other"), Queue.DeclareOk)
+        for client in (publisher, worker):
+            client.expect_silence(QUIET_SECONDS)
+
+        self.alarm(False)
+        for client in (publisher, worker, consumer, late):
+            client.wait(0, Connection.Unblocked)
+        self.assertEqual(publisher.wait(1, Basic.Ack).method.delivery_tag, 1)
+        worker.wait(1, Basic.Ack)
+        self.take(consumer, 2)
+        self.assertEqual(worker.call(1, Queue.Delete(queue="q"), Queue.DeleteOk).method.message_count, 0)
+
+    def test_a_publisher_that_leaves(self):
+        """What it has published is not lost."""
+        publisher, consumer = self.publisher(101), self.consumer(102)
+        consumer.call(1, Queue.Declare(queue="left"), Queue.DeclareOk)
+        self.alarm(True)
+        self.addCleanup(self.alarm, False)
+        for number in range(self.MESSAGES):
+            publisher.publish(1, "", "left", b"%d" % number)
+        publisher.wait(0, Connection.Blocked)
+        publisher.sock.close()
+        consumer.wait(0, Connection.Blocked)
+        self.alarm(False)
+        consumer.wait(0, Connection.Unblocked)
+        consumer.call(1, Basic.Consume(queue="left"), Basic.ConsumeOk)
+        self.take(consumer, self.MESSAGES)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ class Isolation(IntegrationTest):
         cls.shared = None
         if mode() != NoChain.mode:
             cls.shared = cls._side(cls.chain.endpoint(101), cls.chain.endpoint(102), cls.vhost)
-            wait_until(lambda: len(cls.shared.connections()) == 1, what="the bystander has the only connection")
+            wait_until(lambda: len(cls.shared.connections()) == cls.chain.shared_connections,
+                       what="the bystander has the only connections")
             cls.connections = cls.shared.connections()
 
     @classmethod

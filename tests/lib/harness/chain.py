@@ -131,11 +131,23 @@ class Chain:
 
 
 class DirectChain(Chain):
-    """Without amqp-proxy: host-proxy speaks AMQP to the brokers itself."""
+    """Without amqp-proxy: host-proxy speaks AMQP to the brokers itself. $AMQPVSOCK_CONNECTIONS: as --connections, where
+    a test does not say it."""
     mode = "direct"
+    connections = os.environ.get("AMQPVSOCK_CONNECTIONS", "1")
     scheme = "amqp"
     login = ""  # USER:PASSWORD of a fixed identity
     path = ""  # /VHOST, likewise
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        if "--connections" not in self.host_args:
+            self.host_args += ["--connections", self.connections]
+
+    @property
+    def shared_connections(self) -> int:
+        """How many connections to the broker those have who log in alike."""
+        return 2 if "split" in self.host_args else 1
 
     def start_amqp(self, limits: Sequence[str] = ()) -> None:
         pass

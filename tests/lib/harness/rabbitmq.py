@@ -89,9 +89,15 @@ class NodeRef:
     def connections(self, *columns: str, vhost: Optional[str] = None) -> list[dict]:
         """The AMQP connections of the node, of one vhost only if it is given. The columns are those of
         `rabbitmqctl list_connections`."""
-        items = ", ".join(("vhost", "state", *columns))
-        printed = self.eval(f"{PLAIN}, io:put_chars(rabbit_json:encode(Plain(rabbit_networking:connection_info_all("
-                            f"[{items}]))))")
+        return self._infos("rabbit_networking:connection_info_all", "state", *columns, vhost=vhost)
+
+    def channels(self, *columns: str, vhost: Optional[str] = None) -> list[dict]:
+        """Their channels, likewise."""
+        return self._infos("rabbit_channel:info_all", *columns, vhost=vhost)
+
+    def _infos(self, function: str, *columns: str, vhost: Optional[str]) -> list[dict]:
+        items = ", ".join(("vhost", *columns))
+        printed = self.eval(f"{PLAIN}, io:put_chars(rabbit_json:encode(Plain({function}([{items}]))))")
         rows = [dict(row) for row in json.loads(printed)]
         return [row for row in rows if vhost is None or row["vhost"] == vhost]
 

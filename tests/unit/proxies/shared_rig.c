@@ -30,12 +30,22 @@ static struct rig_client *client_of(struct shared_waiter *waiter)
     return (struct rig_client *)((char *)waiter - offsetof(struct rig_client, waiter));
 }
 
+static void note_answer(struct rig_client *client, enum pool_answer answer, const struct pool_hubs *hubs)
+{
+    client->answer = answer;
+    if (answer != POOL_YES)
+        return;
+    client->hubs++;
+    client->hub = hubs->main;
+    client->publishing = hubs->publishing;
+}
+
 static void ask_for_vhost(struct rig_client *client)
 {
+    struct pool_hubs hubs;
     const struct amqp_span vhost = {.data = (const uint8_t *)client->vhost, .len = strlen(client->vhost)};
 
-    client->answer = pool_open(&rig_pool, &client->waiter, rig_alice, &guest, vhost, &client->hub);
-    client->hubs += client->answer == POOL_YES ? 1 : 0;
+    note_answer(client, pool_open(&rig_pool, &client->waiter, rig_alice, &guest, vhost, &hubs), &hubs);
 }
 
 static void on_login(struct shared_waiter *waiter)
@@ -47,10 +57,11 @@ static void on_login(struct shared_waiter *waiter)
         ask_for_vhost(client);
 }
 
-static void on_hub(struct shared_waiter *waiter, struct amqp_hub *hub)
+static void on_running(struct shared_waiter *waiter, struct shared *shared)
 {
-    client_of(waiter)->hubs++;
-    client_of(waiter)->hub = hub;
+    struct pool_hubs hubs;
+
+    note_answer(client_of(waiter), pool_join(&rig_pool, waiter, shared, &hubs), &hubs);
 }
 
 static void on_refused(struct shared_waiter *waiter, const struct amqp_exception *e)
@@ -60,7 +71,7 @@ static void on_refused(struct shared_waiter *waiter, const struct amqp_exception
 }
 
 static const struct shared_waiter_ops waiter_ops = {
-    .on_login = on_login, .on_hub = on_hub, .on_refused = on_refused};
+    .on_login = on_login, .on_running = on_running, .on_refused = on_refused};
 
 void rig_login(unsigned n, const char *vhost)
 {

@@ -18,6 +18,7 @@ struct rig_client {
     const char *vhost; /* NULL: it takes its time to say */
     enum pool_answer answer;
     struct amqp_hub *hub;
+    struct amqp_hub *publishing;
     unsigned logins;
     unsigned hubs;
     unsigned refusals;

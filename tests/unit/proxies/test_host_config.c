@@ -57,6 +57,7 @@ static void test_good(void **state)
     (void)state;
     assert_good(FLAGS("--upstream", "tunnel://proxy:5680"));
     assert_good(FLAGS("--upstream", "amqp://a,b", "--connections", "per-guest"));
+    assert_good(FLAGS("--upstream", "amqp://a,b", "--connections", "split"));
     assert_good(FLAGS("--upstream", "amqps://a"));
     assert_good(FLAGS("--upstream", "amqp://u:p@a/v", "--identity", "fixed"));
 }

@@ -160,10 +160,11 @@ static enum pool_answer login(unsigned n, struct credentials *credentials, unsig
 static enum pool_answer open_vhost(unsigned n, struct credentials *credentials, unsigned guest,
                                    const char *vhost)
 {
-    struct amqp_hub *hub = NULL;
-    enum pool_answer answer = pool_open(&pool, &waiters[n], credentials, &guests[guest], span(vhost), &hub);
+    struct pool_hubs hubs = {.main = NULL};
+    enum pool_answer answer = pool_open(&pool, &waiters[n], credentials, &guests[guest], span(vhost), &hubs);
 
-    assert_true((answer == POOL_YES) == (hub != NULL));
+    assert_true((answer == POOL_YES) == (hubs.main != NULL));
+    assert_true((answer == POOL_YES && pool.config.is_split) == (hubs.publishing != NULL));
     return answer;
 }
 
@@ -286,6 +287,53 @@ static void test_fixed(void **state)
     assert_int_equal(count(), 1);
 }
 
+static void test_split(void **state)
+{
+    struct shared *all;
+    struct shared *publishing;
+
+    (void)state;
+    begin(&(struct pool_config){.is_split = true});
+    all = first_at(SHARED_RUNNING, "/");
+    assert_int_equal(count(), 1); /* no other one before the login is found good */
+    assert_int_equal(open_vhost(0, alice, 0, "/"), POOL_LATER);
+    publishing = waiters[0].shared;
+    assert_int_equal(publishing->key.purpose, SHARED_FOR_PUBLISHING);
+    assert_int_equal(count(), 2);
+    publishing->state = SHARED_LOGGED_IN;
+    assert_int_equal(login(1, alice_wrong, 0), POOL_LATER);
+    assert_int_equal(login(2, alice_again, 1), POOL_YES);
+    assert_ptr_equal(waiters[2].shared, all); /* which it was verified by */
+    publishing->state = SHARED_RUNNING;
+    assert_int_equal(open_vhost(2, alice_again, 1, "/"), POOL_YES);
+    assert_int_equal(open_vhost(2, alice_again, 1, "other"), POOL_LATER);
+    assert_int_equal(waiters[2].shared->key.purpose, SHARED_FOR_ALL);
+}
+
+static void test_split_when_one_was_lost(void **state)
+{
+    struct pool_hubs hubs;
+    struct shared *all;
+
+    (void)state;
+    begin(&(struct pool_config){.fixed = bob, .vhost = "/", .is_split = true});
+    assert_int_equal(pool_start(&pool), 0);
+    assert_int_equal(count(), 2);
+    all = TAILQ_FIRST(&pool.shared);
+    TAILQ_NEXT(all, entry)->state = SHARED_RUNNING;
+    assert_int_equal(open_vhost(0, bob, 0, "/"), POOL_LATER);
+    assert_ptr_equal(waiters[0].shared, all);
+    all->state = SHARED_RUNNING;
+    TAILQ_NEXT(all, entry)->state = SHARED_WAITING;
+    assert_int_equal(pool_join(&pool, &waiters[0], all, &hubs), POOL_LATER);
+    assert_ptr_equal(waiters[0].shared, TAILQ_NEXT(all, entry));
+    TAILQ_NEXT(all, entry)->state = SHARED_RUNNING;
+    assert_int_equal(pool_join(&pool, &waiters[0], TAILQ_NEXT(all, entry), &hubs), POOL_YES);
+    assert_ptr_equal(hubs.main, shared_hub(all));
+    assert_ptr_equal(hubs.publishing, shared_hub(TAILQ_NEXT(all, entry)));
+    assert_int_equal(count(), 2);
+}
+
 /* ── Asking again ── */
 
 static void test_a_word_of_long_ago_is_asked_about(void **state)
@@ -378,6 +426,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_vhosts_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_per_guest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_fixed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_split, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_split_when_one_was_lost, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_word_of_long_ago_is_asked_about, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_verifier_may_go_to_work, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_refusal_is_believed_at_once, set_up, tear_down),

@@ -51,6 +51,26 @@ static void test_another_vhost_is_another_connection(void **state)
     assert_int_equal(node->accepted, 2);
 }
 
+/* Two connections, of which the first has verified the login; both go when nobody uses them. */
+static void test_split(void **state)
+{
+    (void)state;
+    rig_begin(1, FAKE_SERVES, FAKE_SERVES, FAKE_SERVES);
+    rig_pool.config.is_split = true;
+    rig_login(0, "/");
+    rig_login(1, "/");
+    rig_serves(0);
+    rig_serves(1);
+    assert_non_null(rig_clients[0].publishing);
+    assert_ptr_not_equal(rig_clients[0].hub, rig_clients[0].publishing);
+    assert_ptr_equal(rig_clients[0].hub, rig_clients[1].hub);
+    assert_ptr_equal(rig_clients[0].publishing, rig_clients[1].publishing);
+    assert_int_equal(node->accepted, 2);
+    pool_check_use(&rig_pool);
+    rig_until_empty();
+    assert_int_equal(node->closes, 2);
+}
+
 static void test_it_is_kept_for_a_while(void **state)
 {
     enum { KEEP_MS = 500 };
@@ -395,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_connection_for_all_who_log_in_alike),
         TEST(test_another_vhost_is_another_connection),
+        TEST(test_split),
         TEST(test_it_is_kept_for_a_while),
         TEST(test_who_leaves_early_leaves_nothing),
         TEST(test_login_is_refused),

@@ -65,7 +65,8 @@ struct amqp_hub_config {
 
     uint32_t
         stall_timeout_ms;    /* with memory_max reached: how long the one that may go on can take to do so */
-    uint32_t end_timeout_ms; /* how long a member's end is kept from its client while the broker tidies up */
+    uint32_t end_timeout_ms; /* how long the broker may be silent about a member that ends before its client
+                                is told */
 };
 
 struct amqp_hub {

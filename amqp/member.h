@@ -54,7 +54,7 @@ struct amqp_member {
     size_t partial_cost;            /* incomplete commands in lanes */
     struct amqp_owner queues;       /* exclusive ones */
     struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
-    uint64_t end_ms;           /* ENDING: when it is told at the latest */
+    uint64_t end_ms;           /* ENDING: when it is told if the broker says nothing before */
 };
 
 void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *ops,

@@ -49,6 +49,7 @@ void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_
     command->channel = channel;
     STAILQ_INSERT_TAIL(&member->down, command, entry);
     amqp_brake_queued(member, command);
+    amqp_member_answered(member);
     member->ops->on_wake(member);
 }
 

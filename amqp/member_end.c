@@ -87,6 +87,14 @@ void amqp_member_begin_end(struct amqp_member *member, uint64_t now)
     member->ops->on_wake(member);
 }
 
+void amqp_member_answered(struct amqp_member *member)
+{
+    const uint64_t now = amqp_member_now(member);
+    const bool is_to_come = member->end_ms > now && member->end_ms != UINT64_MAX;
+    if (member->state == AMQP_MEMBER_ENDING && is_to_come && amqp_seat_is_taken(&member->main))
+        member->end_ms = now + member->main.hub->config->end_timeout_ms;
+}
+
 void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e, uint64_t now)
 {
     if (member->state == AMQP_MEMBER_GREETING) {
@@ -120,6 +128,7 @@ void amqp_member_slot_freed(struct amqp_seat *seat)
     struct amqp_member *member = seat->member;
     assert(seat->slots > 0);
     seat->slots--;
+    amqp_member_answered(member);
     if (amqp_member_slots(member) > 0 || member->state != AMQP_MEMBER_ENDING)
         return;
     drop_lanes(member); /* those in TOLD, whose Close-Ok is of no interest */

@@ -15,6 +15,10 @@ void amqp_member_tell_end(struct amqp_member *member, uint64_t now);
 /* JOINED to ENDING. */
 void amqp_member_begin_end(struct amqp_member *member, uint64_t now);
 
+/* The broker has said something for a member: if it ends, there may be more to come before its client is
+ * told. */
+void amqp_member_answered(struct amqp_member *member);
+
 /* The lane is finished. */
 void amqp_member_drop_lane(struct amqp_member *member, struct amqp_lane *lane);
 

@@ -715,6 +715,48 @@ static void test_who_stalls_while_memory_is_short(void **state)
     assert_offended(0, AMQP_CODE_RESOURCE_ERROR);
 }
 
+/* --- a broker that takes its time --- */
+
+/* Client 0 opens channels, and uses one that it has not opened. The broker has said nothing yet. */
+static void offend_behind_questions(void)
+{
+    for (uint16_t channel = 1; channel <= 3; channel++)
+        open_channel(channel);
+    plain_method(9, AMQP_TX_SELECT_METHOD);
+    say(0);
+    rig_pump_without_answers(&rig);
+}
+
+static void wait_without_answers(uint64_t ms)
+{
+    rig.now += ms;
+    amqp_hub_tick(&rig.hub, rig.now);
+    rig_pump_without_answers(&rig);
+}
+
+static void test_the_end_waits_while_the_broker_answers(void **state)
+{
+    (void)state;
+    offend_behind_questions();
+    while (model_broker_answer(&rig.broker, 1) > 0) {
+        rig_pump_without_answers(&rig);
+        wait_without_answers(rig_config.end_timeout_ms - 1);
+    }
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_OPEN_OK_METHOD), 3);
+    assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
+}
+
+static void test_the_end_does_not_wait_for_a_silent_broker(void **state)
+{
+    (void)state;
+    offend_behind_questions();
+    wait_without_answers(rig_config.end_timeout_ms - 1);
+    assert_int_equal(rig.clients[0].events, 0);
+    wait_without_answers(1);
+    assert_int_equal(rig.clients[0].events, 1);
+    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+}
+
 /* --- the broker's news --- */
 
 static void test_cancel_notify_by_capability(void **state)
@@ -903,6 +945,8 @@ int main(void)
         TEST(test_a_client_ahead_of_the_broker_is_not_read),
         TEST(test_short_memory_lets_one_finish),
         TEST(test_who_stalls_while_memory_is_short),
+        TEST(test_the_end_waits_while_the_broker_answers),
+        TEST(test_the_end_does_not_wait_for_a_silent_broker),
         TEST(test_cancel_notify_by_capability),
         TEST(test_blocked_is_told_to_all_who_understand),
         TEST(test_only_tokens_that_the_broker_issued_are_answered),

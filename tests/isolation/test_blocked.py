@@ -4,6 +4,7 @@
 connection that concerns everybody: those who can be told are, also those who come later, and nobody else; and nothing
 is lost."""
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -15,11 +16,14 @@ from harness.case import IntegrationTest, main
 
 ALARM = "{resource_limit, memory, node()}"
 QUIET_SECONDS = 0.5
+HEARTBEAT_SECONDS = 1
+MESSAGES, SIZE = 48, 64 << 10  # more than RabbitMQ's socket takes while nobody reads it, less than one client may have waiting
 
 
 class Alarmed(IntegrationTest):
     through_proxies = True
     own_broker = True
+    host_args = ("--broker-heartbeat", f"{HEARTBEAT_SECONDS}s")
 
     def client(self, guest: int, can_be_told: bool) -> AmqpClient:
         capabilities = {"connection.blocked": True} if can_be_told else None
@@ -60,6 +64,23 @@ class Blocked(Alarmed):
         plain.wait(1, Basic.QosOk)
         for client in (publisher, consumer, late, plain):
             self.assertEqual(client.leftover(), [])
+
+    def test_that_may_last(self):
+        """A broker that reads nothing for many heartbeats, and whose window is full, is not taken for one that is gone."""
+        publisher = self.client(101, True)
+        publisher.call(1, Channel.Open(), Channel.OpenOk)
+        publisher.call(1, Confirm.Select(), Confirm.SelectOk)
+        self.alarm(True)
+        self.addCleanup(self.alarm, False)
+        publisher.publish(1, "", "nowhere", b"first")
+        publisher.wait(0, Connection.Blocked)
+        for _ in range(MESSAGES):
+            publisher.publish(1, "", "nowhere", bytes(SIZE))
+        time.sleep(6 * HEARTBEAT_SECONDS)
+        self.alarm(False)
+        publisher.wait(0, Connection.Unblocked)
+        while publisher.wait(1, Basic.Ack).method.delivery_tag < 1 + MESSAGES:
+            pass
 
 
 class Split(Alarmed):

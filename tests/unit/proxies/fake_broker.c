@@ -211,6 +211,15 @@ void fake_node_listen(struct fake_node *node)
     assert(rc == 0);
 }
 
+void fake_node_beat(struct fake_node *node)
+{
+    static const uint8_t heartbeat[] = {8, 0, 0, 0, 0, 0, 0, FRAME_END};
+
+    for (unsigned i = 0; i < FAKE_CONNECTIONS; i++)
+        if (node->connections[i].is_used)
+            say(&node->connections[i], heartbeat, sizeof(heartbeat));
+}
+
 void fake_node_drop(struct fake_node *node)
 {
     for (unsigned i = 0; i < FAKE_CONNECTIONS; i++)

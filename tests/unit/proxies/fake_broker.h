@@ -51,6 +51,9 @@ void fake_node_init(struct fake_node *node, uv_loop_t *loop, enum fake_mode mode
 
 void fake_node_listen(struct fake_node *node);
 
+/* A heartbeat on all connections. */
+void fake_node_beat(struct fake_node *node);
+
 /* End all connections without a word. */
 void fake_node_drop(struct fake_node *node);
 

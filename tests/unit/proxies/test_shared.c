@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -57,6 +58,7 @@ static void test_split(void **state)
     (void)state;
     rig_begin(1, FAKE_SERVES, FAKE_SERVES, FAKE_SERVES);
     rig_pool.config.is_split = true;
+    rig_pool.config.keep_ms = 1000;
     rig_login(0, "/");
     rig_login(1, "/");
     rig_serves(0);
@@ -270,6 +272,31 @@ static void test_lost_while_nobody_waits(void **state)
     assert_int_equal(node->accepted, 1);
 }
 
+static void test_a_silent_broker_is_lost(void **state)
+{
+    (void)state;
+    rig_begin(1, FAKE_SERVES, FAKE_SERVES, FAKE_SERVES);
+    rig_pool.config.hub.back.heartbeat_s = 1;
+    rig_login(0, "/");
+    rig_serves(0);
+    rig_until_empty(); /* by itself: unused it would be kept */
+    assert_int_equal(node->drops, 1);
+}
+
+/* When this process was not run for a while, what came meanwhile is read before anybody is called silent. */
+static void test_a_broker_is_not_silent_while_we_sleep(void **state)
+{
+    (void)state;
+    rig_begin(1, FAKE_SERVES, FAKE_SERVES, FAKE_SERVES);
+    rig_pool.config.hub.back.heartbeat_s = 1;
+    rig_login(0, "/");
+    rig_serves(0);
+    fake_node_beat(node);
+    usleep(2100000);
+    uv_run(&rig_loop, UV_RUN_ONCE);
+    assert_int_equal(first()->state, SHARED_RUNNING);
+}
+
 /* ── The end of host-proxy ── */
 
 static void test_who_waits_is_told_of_the_end(void **state)
@@ -428,6 +455,8 @@ int main(void)
         TEST(test_lost_before_the_vhost_is_known),
         TEST(test_lost_on_the_way_to_the_vhost),
         TEST(test_lost_while_nobody_waits),
+        TEST(test_a_silent_broker_is_lost),
+        TEST(test_a_broker_is_not_silent_while_we_sleep),
         TEST(test_who_waits_is_told_of_the_end),
         TEST(test_it_ends_in_order),
         TEST(test_who_verifies_ends_in_order),

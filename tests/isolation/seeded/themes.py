@@ -5,6 +5,7 @@ What two runs do not have in common, even on the same broker, is none of it:
 - Which of a channel's consumers has its turn after one was begun anew, which the proxies do under a global qos, and
   for a consumer that takes many messages. Where that may be, a channel has one consumer. Nor is its queue deleted then:
   the channel may be closed over that.
+- Whether a new global qos counts what is on its way: each message waits for the last one.
 - The chunks of a stream, by which it gives credit, when messages come fast: each waits for the last one. A channel has
   one consumer there too, since each gets all messages.
 - How many messages are in a stream: it counts them when it likes.
@@ -114,7 +115,7 @@ def global_qos(_rng) -> Theme:
         return Command("Basic.Qos", {"prefetch_count": rng.choice((0, 1, 2, 10)), "global_qos": flag(rng, .7)})
     at_home = tuple(kind for kind in c.AT_HOME if kind is not c.basic_qos)
     return theme({}, {c.basic_consume: 0, lone_consume: 12, c.basic_qos: 0, qos: 12}, at_home, actors=LONERS,
-                 pace=Pace(apart=("Queue.Delete",)))
+                 pace=Pace(apart=("publish", "Queue.Delete")))
 
 
 # --- other queues

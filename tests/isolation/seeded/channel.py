@@ -34,7 +34,7 @@ class ChannelLog:
         self.silent: set[str] = set()  # tags of consumers that ack nothing
         self.asked_silently: deque[bool] = deque()  # of each basic.get and basic.consume without answer yet
         self.confirming = self.transactional = False
-        self.published = 0
+        self.published = self.delivered = 0
         self.unconfirmed: set[int] = set()
         self.awaited = 0  # flow-ok, for the player's own questions as well
         self.reply_to: Optional[str] = None  # of the last message that has one
@@ -138,6 +138,7 @@ class ChannelLog:
 
     def _deliver(self, heard: Heard) -> None:
         method = heard.method
+        self.delivered += 1
         name = self.consumers.get(method.consumer_tag, method.consumer_tag)
         self.deliveries[name].append(f"{method.delivery_tag} {method.exchange}/{method.routing_key} "
                                      f"redelivered={method.redelivered} {message(heard)}")

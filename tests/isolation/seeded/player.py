@@ -270,14 +270,17 @@ class Player:
     def _rest(self) -> dict[str, str]:
         """Waits until nothing moves: channels have answered, queues have done what these have told them, and what
         queues then told others has been done as well. Returns what the queues are."""
-        seen, since = self._round(), time.monotonic()
-        again = self._round()
+        def look() -> tuple[dict, int]:
+            views = self._round()
+            return views, sum(log.delivered for seat in self.seats.values() for log in seat.channels.values())
+        seen, since = look(), time.monotonic()
+        again = look()
         while again != seen or time.monotonic() < since + self._pause():
             if again != seen:
                 seen, since = again, time.monotonic()
-            again = self._round()
+            again = look()
         self._catch_up()
-        return seen
+        return seen[0]
 
     def _pause(self) -> float:
         """For how long nothing must have moved. Queues hear of the end of a channel from nobody but its process, and

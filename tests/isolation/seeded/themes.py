@@ -107,7 +107,7 @@ def floods(_rng) -> Theme:
         return Command("Basic.Ack", {"delivery_tag": 0, "multiple": True, "all": True})
     at_home = (c.publish_home, c.basic_ack, c.basic_nack, c.basic_qos, flood)
     return theme({}, {c.basic_consume: 0, lone_consume: 14, flood: 20, ack_all: 8, c.publish_home: 4}, at_home,
-                 actors=LONERS, pace=Pace(apart=("flood", "Queue.Delete")))
+                 actors=LONERS, pace=Pace(.05, apart=("flood", "Queue.Delete")))
 
 
 def global_qos(_rng) -> Theme:

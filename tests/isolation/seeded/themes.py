@@ -5,6 +5,7 @@ What two runs do not have in common, even on the same broker, is none of it:
 - Which of a channel's consumers has its turn after one was begun anew, which the proxies do under a global qos, and
   for a consumer that takes many messages. Where that may be, a channel has one consumer. Nor is its queue deleted then:
   the channel may be closed over that.
+- In which order the messages of a consumer come again that was begun anew: RabbitMQ takes them back for each consumer.
 - Whether a new global qos counts what is on its way: each message waits for the last one.
 - The chunks of a stream, by which it gives credit, when messages come fast: each waits for the last one. A channel has
   one consumer there too, since each gets all messages.
@@ -103,10 +104,13 @@ def floods(_rng) -> Theme:
     def flood(rng, home):
         return Command("flood", {"routing_key": home, "count": rng.choice((100, 300, 600)), "size": rng.choice((0, 10))})
 
+    def nack_one(rng, _home):
+        return Command("Basic.Nack", {**c.a_delivery(rng), "multiple": False, "requeue": flag(rng, .6)})
+
     def ack_all(_rng, _home):
         return Command("Basic.Ack", {"delivery_tag": 0, "multiple": True, "all": True})
-    at_home = (c.publish_home, c.basic_ack, c.basic_nack, c.basic_qos, flood)
-    return theme({}, {c.basic_consume: 0, lone_consume: 14, flood: 20, ack_all: 8, c.publish_home: 4}, at_home,
+    at_home = (c.publish_home, c.basic_ack, nack_one, c.basic_qos, flood)
+    return theme({}, {c.basic_consume: 0, c.basic_nack: 0, nack_one: 4, c.basic_recover: 0, lone_consume: 14, flood: 20, ack_all: 8, c.publish_home: 4}, at_home,
                  actors=LONERS, pace=Pace(.05, apart=("flood", "Queue.Delete")))
 
 

@@ -223,11 +223,13 @@ static void set_blocked(uint8_t argument)
         amqp_front_notify_blocked(&broker->front, argument & 1 ? "low on memory" : NULL);
 }
 
-/* The last thing that happens. */
-static void lose(struct amqp_hub *hub)
+/* The last thing that happens. What the broker was told before is nothing to judge a hub by. */
+static void lose(struct amqp_hub *hub, struct model_broker *broker)
 {
     is_lost = true;
     amqp_hub_lost(hub, "reset by peer", rig.now);
+    model_broker_deinit(broker);
+    model_broker_init(broker);
 }
 
 /* What has to do with none of the client's commands. */
@@ -240,7 +242,10 @@ static void happen(uint8_t argument)
     case 3: say_large(1 + argument / 8 % 2, BODY_MAX + 1); break;
     case 4: say_forged(argument / 8); break;
     case 5: amqp_member_gone(&rig.clients[HOSTILE].member, rig.now); break;
-    default: lose(argument & 128 && rig.is_pair ? &rig.apart.hub : &rig.hub);
+    case 6: lose(&rig.hub, &rig.broker); break;
+    default:
+        if (rig.is_pair)
+            lose(&rig.apart.hub, &rig.apart.broker);
     }
 }
 

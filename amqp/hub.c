@@ -29,6 +29,7 @@ static struct amqp_hub *hub_of_fair(struct amqp_fair *fair)
 void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_command *command)
 {
     const bool was_idle = hub->fair.cost == 0;
+    amqp_hush_note_sent(hub, command);
     amqp_flow_add(&hub->fair, flow, command);
     if (was_idle)
         hub->ops->on_wake(hub);
@@ -161,6 +162,7 @@ static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp
         command = NULL;
     amqp_hub_send_close_ok(hub, up, slot, answer);
     amqp_queues_slot_over(hub, slot);
+    amqp_hush_slot_over(slot);
     if (lane != NULL)
         amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, seat->side, command), &none);
     else
@@ -182,6 +184,7 @@ static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
 {
     struct amqp_seat *seat = slot->seat;
     end_lane(hub, slot);
+    amqp_hush_slot_over(slot);
     free_slot(seat, amqp_slot_close_ok_heard(&hub->slots, slot));
 }
 
@@ -237,6 +240,8 @@ static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_comman
         if (slot->state == AMQP_SLOT_OPEN || slot->state == AMQP_SLOT_FENCED || slot->state == AMQP_SLOT_KEPT)
             return -1;
         hear_close_ok(hub, slot);
+    } else if (amqp_hush_hear(slot, method)) {
+        amqp_command_destroy(command);
     } else if (method == AMQP_CHANNEL_FLOW_OK_METHOD && slot->state == AMQP_SLOT_FENCED) {
         amqp_command_destroy(command);
         hear_fence(hub, slot);
@@ -347,6 +352,7 @@ static void on_down(struct amqp_back *back, const struct amqp_exception *e)
     cut_off_members(hub, &why);
     amqp_fair_clear(&hub->fair);
     amqp_queues_clear(hub);
+    amqp_hush_clear(hub);
     amqp_kept_init(&hub->kept);
     hub->opened = amqp_slots_count_opened(&hub->slots);
     amqp_slots_deinit(&hub->slots);
@@ -387,6 +393,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     hub->limits = amqp_limits_of(config);
     note_vhost(hub, config->back.vhost);
     amqp_errands_init(&hub->errands);
+    amqp_hush_init(&hub->hush);
     amqp_queues_init(&hub->queues, (uint32_t)((uintptr_t)hub >> 4 ^ now));
     init_amqp_pool(&hub->pool, 4096);
     amqp_back_init(&hub->back, &back_ops, &config->back, now);
@@ -409,6 +416,7 @@ static void run(struct amqp_hub *hub)
 {
     if (!amqp_hub_is_running(hub))
         return;
+    amqp_hush_run(hub);
     amqp_queues_run(hub);
     amqp_errands_run(hub);
 }
@@ -470,8 +478,10 @@ uint64_t amqp_hub_deadline(const struct amqp_hub *hub)
     const uint64_t back = amqp_back_deadline(&hub->back);
     const uint64_t kept = amqp_kept_deadline(hub);
     const uint64_t stall = is_stalling(hub) ? hub->stall_ms : UINT64_MAX;
+    const uint64_t hush = amqp_hush_deadline(hub);
     const uint64_t first = back < kept ? back : kept;
-    return first < stall ? first : stall;
+    const uint64_t second = hush < stall ? hush : stall;
+    return first < second ? first : second;
 }
 
 void amqp_hub_tick(struct amqp_hub *hub, uint64_t now)

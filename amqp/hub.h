@@ -15,6 +15,7 @@
 #include "amqp/brake.h"
 #include "amqp/errand.h"
 #include "amqp/fair.h"
+#include "amqp/hush.h"
 #include "amqp/kept.h"
 #include "amqp/queues.h"
 #include "amqp/rules.h"
@@ -81,6 +82,7 @@ struct amqp_hub {
     struct amqp_tokens tokens;
     struct amqp_errands errands;
     struct amqp_queues queues;
+    struct amqp_hush hush;
     char vhost[256];
     struct amqp_tokens
         plain_queues; /* declared through us, neither streams nor with a single active consumer */

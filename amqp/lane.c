@@ -87,6 +87,8 @@ static int is_ready(struct amqp_lane *lane, const struct amqp_command *command, 
         return ready;
     if (amqp_intake_prepare(lane, command, e) < 0)
         return -1;
+    if (amqp_hush_holds(&lane->member->main.hub->hush, command->spec->id))
+        return 0;
     return !amqp_intake_must_wait(lane, command) && !amqp_queues_must_wait(lane, command);
 }
 

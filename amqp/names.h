@@ -39,16 +39,17 @@ enum amqp_name_state {
 /* What a command is to the queue that it names. */
 enum amqp_use_kind {
     AMQP_USE_PLAIN,
-    AMQP_USE_TYPED,     /* the queue's type decides what comes of it */
-    AMQP_USE_DECLARE,   /* may make it */
-    AMQP_USE_CLAIM,     /* may make it, exclusive */
-    AMQP_USE_DELETE,    /* deletes it */
-    AMQP_USE_DELETE_IF, /* deletes it on a condition: typed, too */
+    AMQP_USE_TYPED,          /* the queue's type decides what comes of it */
+    AMQP_USE_DECLARE,        /* may make it */
+    AMQP_USE_DECLARE_STREAM, /* may make a stream of it: typed, too */
+    AMQP_USE_CLAIM,          /* may make it, exclusive */
+    AMQP_USE_DELETE,         /* deletes it: typed, too */
+    AMQP_USE_DELETE_CLASSIC, /* deletes it, which is a classic one */
 };
 
 static inline bool amqp_use_is_typed(enum amqp_use_kind kind)
 {
-    return kind == AMQP_USE_TYPED || kind == AMQP_USE_DELETE_IF;
+    return kind == AMQP_USE_TYPED || kind == AMQP_USE_DECLARE_STREAM || kind == AMQP_USE_DELETE;
 }
 
 /* Whether the queue may come or go. */
@@ -59,7 +60,7 @@ static inline bool amqp_use_alters(enum amqp_use_kind kind)
 
 static inline bool amqp_use_deletes(enum amqp_use_kind kind)
 {
-    return kind == AMQP_USE_DELETE || kind == AMQP_USE_DELETE_IF;
+    return kind == AMQP_USE_DELETE || kind == AMQP_USE_DELETE_CLASSIC;
 }
 
 enum amqp_queue_type {
@@ -77,7 +78,8 @@ struct amqp_use {
     struct amqp_name *name;
     uint32_t method;
     enum amqp_use_kind kind;
-    bool is_quiet; /* it was nowait: the answer is not the client's */
+    bool is_quiet;  /* it was nowait: the answer is not the client's */
+    bool is_hushed; /* it was sent in a hush (amqp/hush.h) */
 };
 
 /* What a slot is about to do with queues. */
@@ -99,12 +101,14 @@ struct amqp_wait {
 
 /* A lane whose first command that is held back needs the type of the queue that it names. */
 struct amqp_asking {
-    TAILQ_ENTRY(amqp_asking) entry; /* in ASKED and TOLD */
+    TAILQ_ENTRY(amqp_asking) entry; /* in ASKED, TOLD and HUSH */
     enum {
         AMQP_ASKING_NOTHING,
         AMQP_ASKING_ASKED,
         AMQP_ASKING_TOLD,  /* is to be resumed */
-        AMQP_ASKING_KNOWS, /* the command may pass, or be refused */
+        AMQP_ASKING_KNOWS, /* the command may pass, or be refused, if it needs no hush */
+        AMQP_ASKING_HUSH,  /* it waits for one */
+        AMQP_ASKING_QUIET, /* it may pass */
     } state;
     struct amqp_name *name; /* NULL in NOTHING */
     struct amqp_lane *lane;
@@ -112,6 +116,12 @@ struct amqp_asking {
     unsigned since; /* probes of the name that had begun before */
     enum amqp_queue_type type;
 };
+
+/* Whether the command may pass, or be refused, so far as this goes. */
+static inline bool amqp_asking_is_over(const struct amqp_asking *asking)
+{
+    return asking->state == AMQP_ASKING_KNOWS || asking->state == AMQP_ASKING_QUIET;
+}
 
 struct amqp_name {
     LIST_ENTRY(amqp_name) bucket;   /* while is_listed */

@@ -7,9 +7,6 @@
 /* Bits of queue.declare behind the name. */
 enum { DECLARE_PASSIVE = 1 << 0, DECLARE_EXCLUSIVE = 1 << 2 };
 
-/* Bits of queue.delete behind the name. */
-enum { DELETE_IF_UNUSED = 1 << 0, DELETE_IF_EMPTY = 1 << 1 };
-
 /* All methods that name a queue begin alike: ticket, name. */
 static struct amqp_span take_name(struct amqp_cursor *c)
 {
@@ -27,6 +24,21 @@ static void strip(struct amqp_subject *subject, struct amqp_span name)
     }
 }
 
+/* The arguments are well-formed. Where the entry is part of something else, it does no harm to take it for
+ * one. */
+static bool has_stream_argument(const struct amqp_cursor *c)
+{
+    static const char entry[] = "\x0cx-queue-typeS\0\0\0\x06stream";
+    return memmem(c->p, amqp_cursor_left(c), entry, sizeof(entry) - 1) != NULL;
+}
+
+static enum amqp_use_kind kind_of_declare(uint8_t bits, const struct amqp_cursor *arguments)
+{
+    if (bits & DECLARE_EXCLUSIVE)
+        return AMQP_USE_CLAIM;
+    return has_stream_argument(arguments) ? AMQP_USE_DECLARE_STREAM : AMQP_USE_DECLARE;
+}
+
 static void find_declared(struct amqp_cursor *c, struct amqp_subject *subject)
 {
     strip(subject, take_name(c));
@@ -38,7 +50,9 @@ static void find_declared(struct amqp_cursor *c, struct amqp_subject *subject)
     else
         subject->how = is_passive ? AMQP_SUBJECT_NONE : AMQP_SUBJECT_NEW;
     if (!is_passive && !amqp_name_is_reserved(text)) /* else it is refused with 403 */
-        subject->kind = (bits & DECLARE_EXCLUSIVE) ? AMQP_USE_CLAIM : AMQP_USE_DECLARE;
+        subject->kind = kind_of_declare(bits, c);
+    if (subject->how == AMQP_SUBJECT_NEW && subject->kind == AMQP_USE_DECLARE_STREAM)
+        subject->kind = AMQP_USE_DECLARE; /* 406 */
 }
 
 /* Behind the name: an exchange that has one. The default exchange lets nobody bind to it (403). */
@@ -88,8 +102,7 @@ void amqp_subject_find(const struct amqp_command *command, struct amqp_subject *
         break;
     case AMQP_QUEUE_DELETE_METHOD:
         find_stripped(&c, subject);
-        subject->kind =
-            (amqp_take_u8(&c) & (DELETE_IF_UNUSED | DELETE_IF_EMPTY)) ? AMQP_USE_DELETE_IF : AMQP_USE_DELETE;
+        subject->kind = AMQP_USE_DELETE;
         break;
     case AMQP_QUEUE_PURGE_METHOD:
     case AMQP_BASIC_CONSUME_METHOD:

@@ -167,15 +167,30 @@ void amqp_types_leave(struct amqp_lane *lane)
         TAILQ_REMOVE(&name->asking, asking, entry);
     else if (asking->state == AMQP_ASKING_TOLD)
         TAILQ_REMOVE(&name->told, asking, entry);
+    else
+        amqp_hush_leave(lane);
     amqp_types_unpin(lane->member->main.hub, name, asking->kind);
     *asking = (struct amqp_asking){.state = AMQP_ASKING_NOTHING};
     amqp_name_unref(name);
 }
 
-void amqp_types_hand_over(struct amqp_lane *lane)
+/* A stream that is there already is not made. */
+bool amqp_types_need_hush(const struct amqp_asking *asking)
+{
+    switch (asking->type) {
+    case AMQP_TYPE_NONE: return asking->kind == AMQP_USE_DECLARE_STREAM;
+    case AMQP_TYPE_CLASSIC: return false;
+    case AMQP_TYPE_QUORUM:
+    case AMQP_TYPE_STREAM: return asking->kind == AMQP_USE_DELETE;
+    default: return amqp_use_alters(asking->kind);
+    }
+}
+
+void amqp_types_hand_over(struct amqp_lane *lane, struct amqp_use *use)
 {
     struct amqp_name *name = lane->asking.name;
-    assert(lane->asking.state == AMQP_ASKING_KNOWS);
+    assert(amqp_asking_is_over(&lane->asking));
+    use->is_hushed = lane->asking.state == AMQP_ASKING_QUIET;
     lane->asking = (struct amqp_asking){.state = AMQP_ASKING_NOTHING};
     amqp_name_unref(name);
 }

@@ -26,8 +26,11 @@ bool amqp_types_resume_one(struct amqp_name *name);
 /* The lane asks no more. */
 void amqp_types_leave(struct amqp_lane *lane);
 
-/* The pin of a lane whose type is known goes over to the command, which passes now. */
-void amqp_types_hand_over(struct amqp_lane *lane);
+/* Whether what the lane has asked for, whose type it knows, must be sent in a hush (amqp/hush.h). */
+bool amqp_types_need_hush(const struct amqp_asking *asking);
+
+/* The pin of a lane whose type is known goes over to the command, which passes now, and its hush. */
+void amqp_types_hand_over(struct amqp_lane *lane, struct amqp_use *use);
 
 /* A command passes that does not need to know the type. */
 void amqp_types_pin(struct amqp_name *name);

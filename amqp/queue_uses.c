@@ -37,6 +37,8 @@ static void end_use(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_us
     name->claims_done += use->kind == AMQP_USE_CLAIM;
     if (name->state == AMQP_NAME_CLAIMED && name->claims == 0)
         amqp_name_free(name);
+    if (use->is_hushed)
+        amqp_hush_answered(hub);
     if (amqp_use_is_typed(use->kind))
         amqp_types_unpin(hub, name, use->kind);
     else

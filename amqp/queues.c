@@ -111,15 +111,29 @@ static struct amqp_span text_of(const struct amqp_subject *subject)
     return (struct amqp_span){.data = subject->text, .len = subject->len};
 }
 
-/* Queues that the broker has named are classic ones. False: the broker has yet to name it. */
+/* Whether nobody need ask for the queue's type: the broker has named it, or it is exclusive. */
+static bool is_known_classic(const struct amqp_lane *lane, const struct amqp_subject *subject)
+{
+    if (amqp_name_is_reserved(text_of(subject)))
+        return true;
+    if (subject->kind != AMQP_USE_DELETE || subject->how != AMQP_SUBJECT_NAMED)
+        return false;
+    struct amqp_name *name = amqp_names_look_up(&lane->member->main.hub->queues.names, text_of(subject));
+    const bool is_mine =
+        name != NULL && name->state == AMQP_NAME_OWNED && amqp_member_owns(lane->member, name);
+    amqp_name_unref(name);
+    return is_mine;
+}
+
+/* False: the broker has yet to name it. */
 static bool find_subject(const struct amqp_lane *lane, const struct amqp_command *command,
                          struct amqp_subject *subject)
 {
     amqp_subject_find(command, subject);
     if (subject->how == AMQP_SUBJECT_LAST && !find_last(lane->slot, subject))
         return false;
-    if (amqp_use_is_typed(subject->kind) && amqp_name_is_reserved(text_of(subject)))
-        subject->kind = subject->kind == AMQP_USE_TYPED ? AMQP_USE_PLAIN : AMQP_USE_DELETE;
+    if (amqp_use_is_typed(subject->kind) && is_known_classic(lane, subject))
+        subject->kind = subject->kind == AMQP_USE_TYPED ? AMQP_USE_PLAIN : AMQP_USE_DELETE_CLASSIC;
     return true;
 }
 
@@ -141,7 +155,6 @@ static bool must_wait_for(struct amqp_lane *lane, struct amqp_name *name, enum a
         if (!amqp_use_is_typed(kind))
             return false;
         leave(lane);
-        amqp_types_leave(lane); /* what it asked about was another queue */
         amqp_types_ask(lane, name, kind);
         return true;
     }
@@ -150,8 +163,16 @@ static bool must_wait_for(struct amqp_lane *lane, struct amqp_name *name, enum a
 static bool asks_about(const struct amqp_lane *lane, const struct amqp_subject *subject)
 {
     const struct amqp_name *name = lane->asking.name;
-    return name != NULL && subject->how == AMQP_SUBJECT_NAMED && name->len == subject->len &&
-           memcmp(name->text, subject->text, subject->len) == 0;
+    return name != NULL && subject->how == AMQP_SUBJECT_NAMED && lane->asking.kind == subject->kind &&
+           name->len == subject->len && memcmp(name->text, subject->text, subject->len) == 0;
+}
+
+/* It has asked: whether the answer is there, and the hush that it may need. */
+static bool must_wait_on(struct amqp_lane *lane)
+{
+    if (lane->asking.state == AMQP_ASKING_KNOWS && amqp_types_need_hush(&lane->asking))
+        amqp_hush_ask(lane);
+    return !amqp_asking_is_over(&lane->asking);
 }
 
 bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *command)
@@ -162,7 +183,8 @@ bool amqp_queues_must_wait(struct amqp_lane *lane, const struct amqp_command *co
     if (subject.how == AMQP_SUBJECT_NONE || subject.how == AMQP_SUBJECT_LOST)
         return false;
     if (asks_about(lane, &subject))
-        return lane->asking.state != AMQP_ASKING_KNOWS;
+        return must_wait_on(lane);
+    amqp_types_leave(lane); /* what it asked about was something else */
     if (!is_found || lane->slot->uses.count >= AMQP_USES_MAX)
         return true; /* until the broker has answered something else on the channel */
     if (subject.how != AMQP_SUBJECT_NAMED)
@@ -267,7 +289,7 @@ static struct amqp_name *name_for(struct amqp_hub *hub, const struct amqp_subjec
 static int admit(struct amqp_lane *lane, struct amqp_name *name, const struct amqp_subject *subject,
                  uint32_t method, const void *decoded, struct amqp_exception *e)
 {
-    if (lane->asking.state == AMQP_ASKING_KNOWS && lane->asking.name == name)
+    if (amqp_asking_is_over(&lane->asking) && lane->asking.name == name)
         return amqp_types_judge(lane, name, method, decoded, e);
     const enum verdict verdict = judge(lane, name, subject->kind);
     leave(lane);
@@ -295,7 +317,7 @@ static int pass_named(struct amqp_lane *lane, const struct amqp_subject *subject
     use->is_quiet = amqp_subject_take_nowait(method, decoded);
     amqp_uses_begin(lane->slot, use);
     if (amqp_use_is_typed(use->kind))
-        amqp_types_hand_over(lane);
+        amqp_types_hand_over(lane, use);
     return 0;
 }
 
@@ -337,7 +359,7 @@ int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, 
         (struct amqp_use){.name = name, .method = consume->spec->id, .kind = subject.kind, .is_quiet = true};
     amqp_uses_begin(lane->slot, use);
     if (asks)
-        amqp_types_hand_over(lane);
+        amqp_types_hand_over(lane, use);
     else if (amqp_use_is_typed(use->kind))
         amqp_types_pin(name);
     return 0;

@@ -38,6 +38,20 @@ enum amqp_slot_user {
     AMQP_SLOT_OURS, /* errands; some are kept free for them */
 };
 
+/* What a hush wants to know of a slot (amqp/hush.h). */
+struct amqp_settling {
+    bool is_stirred;    /* a publish, commit or cancel was sent that may not be through */
+    bool is_committing; /* tx.commit is not answered */
+    bool is_asked;      /* FLOW: the one that is awaited is the hush's own */
+    uint16_t flows;     /* channel.flow that are not answered */
+    uint16_t before;    /* FLOW: that many will be answered before the one that is awaited */
+    enum {
+        AMQP_SETTLING_NOTHING,
+        AMQP_SETTLING_FLOW, /* flow-ok */
+        AMQP_SETTLING_END,  /* commit-ok, or the end of the channel */
+    } awaits;
+};
+
 struct amqp_errand_channel;
 struct amqp_lane;
 struct amqp_seat;
@@ -55,6 +69,7 @@ struct amqp_slot {
     struct amqp_errand_channel *errands; /* of our own; NULL: a client's, or free */
     struct amqp_lane *lane;              /* NULL: what the broker says is of no interest any more */
     struct amqp_assembler assembler;
+    struct amqp_settling settling;
     struct amqp_uses uses;      /* queues that it names; empty when the broker has closed it */
     struct amqp_command *spare; /* made when it was opened, so that closing it never fails; NULL: used */
 };

@@ -112,6 +112,9 @@ static void note_answer(struct model_broker *model, const struct amqp_command *c
     struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
     if (command->spec->id == AMQP_TX_COMMIT_OK_METHOD)
         channel->is_committing = false;
+    else if (command->spec->id == AMQP_QUEUE_DECLARE_OK_METHOD ||
+             command->spec->id == AMQP_QUEUE_DELETE_OK_METHOD)
+        channel->is_making = false;
     else if (command->spec->id == AMQP_BASIC_CONSUME_OK_METHOD && channel->state == MODEL_OPEN)
         model_consume_ok_gone(model, command->channel, amqp_take_short_string(&c));
 }
@@ -203,6 +206,7 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
 {
     struct model_channel *channel = &model->channels[number];
     amqp_channel_flow_ok_t flow_ok = {.active = 1};
+    model_names_disturb(model, number, command->spec->id);
     switch (command->spec->id) {
     case AMQP_CHANNEL_OPEN_METHOD:
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, command->spec->id, "second open");
@@ -215,6 +219,7 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
     case AMQP_CHANNEL_CLOSE_METHOD:
         channel->state = MODEL_CLOSED;
         channel->is_committing = false;
+        channel->is_making = false;
         model_leave_queues(model, number);
         answer_plainly(model, number, AMQP_CHANNEL_CLOSE_OK_METHOD);
         break;
@@ -278,6 +283,7 @@ static void open_channel(struct model_broker *model, uint16_t number)
     channel->is_fenced = false;
     channel->is_marked = false;
     channel->is_confirming = false;
+    channel->is_making = false;
     channel->confirmed = 0;
     channel->last_queue[0] = '\0';
     model->opened++;

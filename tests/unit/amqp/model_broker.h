@@ -27,10 +27,11 @@ struct model_channel {
     bool is_fenced; /* the last thing said on it was channel.flow */
     bool is_marked; /* it is not as it was opened */
     bool is_confirming;
-    uint64_t confirmed;              /* messages */
-    int session;                     /* MODEL_PROXY: none */
-    char last_queue[256];            /* that was declared */
-    char named_queue[256];           /* by the command that is being handled */
+    bool is_making;        /* it makes a stream, or deletes one or a quorum queue: see model_names */
+    uint64_t confirmed;    /* messages */
+    int session;           /* MODEL_PROXY: none */
+    char last_queue[256];  /* that was declared */
+    char named_queue[256]; /* by the command that is being handled */
     struct amqp_command_queue inbox; /* not handled yet, while `is_lazy` */
     struct amqp_assembler assembler;
     struct model_deliveries deliveries;
@@ -50,6 +51,7 @@ struct model_broker {
     bool is_lazy;      /* channels handle their commands when they are told to */
     char deleted[256]; /* the queue that is not made anew */
     unsigned commits;  /* tx.commit, for which RabbitMQ would close a channel without transactions */
+    unsigned deletes;  /* queue.delete */
     unsigned made_up;  /* consumer tags */
     unsigned published;
     size_t published_bytes;

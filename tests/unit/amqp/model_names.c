@@ -140,6 +140,25 @@ static bool is_refused(struct model_broker *model, uint16_t number, const struct
     return false;
 }
 
+/* --- what crashes RabbitMQ --- */
+
+static void begin_making(struct model_broker *model, uint16_t number, bool is_answered)
+{
+    model->channels[number].is_making = is_answered;
+}
+
+void model_names_disturb(struct model_broker *model, uint16_t number, uint32_t method)
+{
+    struct model_broker *main = model->main != NULL ? model->main : model;
+    if (method != AMQP_BASIC_PUBLISH_METHOD && method != AMQP_TX_COMMIT_METHOD &&
+        method != AMQP_BASIC_CANCEL_METHOD)
+        return;
+    for (uint16_t i = 1; i < MODEL_CHANNELS; i++) {
+        if (main->channels[i].is_making && (i != number || main != model))
+            model_kill(main, AMQP_CODE_INTERNAL_ERROR, method, "while a queue is made or deleted");
+    }
+}
+
 /* --- declare and delete --- */
 
 static bool answer_declare(struct model_broker *model, uint16_t number, const amqp_queue_declare_t *declare,
@@ -207,6 +226,7 @@ static bool handle_declare(struct model_broker *model, uint16_t number, const am
     if (!model_names_add(model, text, declare->exclusive ? session : MODEL_ANYBODY))
         return refuse(model, number, AMQP_QUEUE_DECLARE_METHOD, AMQP_PRECONDITION_FAILED);
     find(&model->names, text)->type = type_of(declare);
+    begin_making(model, number, type_of(declare) == MODEL_STREAM && !declare->nowait);
     return answer_declare(model, number, declare, text);
 }
 
@@ -222,6 +242,8 @@ static bool handle_delete(struct model_broker *model, uint16_t number, const amq
     if ((delete->if_unused || delete->if_empty) && model_names_type(model, text) == MODEL_QUORUM)
         model_kill(model, AMQP_CODE_NOT_IMPLEMENTED, AMQP_QUEUE_DELETE_METHOD,
                    "conditional delete of quorum");
+    model->deletes++;
+    begin_making(model, number, model_names_type(model, text) != MODEL_CLASSIC && !delete->nowait);
     model_names_remove(model, text);
     if (!delete->nowait)
         model_answer(model, number, AMQP_QUEUE_DELETE_OK_METHOD, &ok);

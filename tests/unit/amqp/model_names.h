@@ -9,6 +9,9 @@
  *
  * RabbitMQ lets every channel of the connection use its exclusive queues. The model knows the session behind
  * a channel, and notes it as fatal when one's command reaches another one's exclusive queue: a trespass.
+ *
+ * RabbitMQ's crash is modelled: from when a stream is made, or a stream or quorum queue deleted, until that
+ * is answered, no other channel may publish, commit or cancel, whatever it is about.
  */
 
 #include "amqp/command.h"
@@ -50,6 +53,9 @@ struct model_names {
  */
 bool model_names_handle(struct model_broker *model, uint16_t channel, const struct amqp_command *command,
                         void *decoded);
+
+/* A command of that method is handled on a channel: notes as fatal what must not happen just then. */
+void model_names_disturb(struct model_broker *model, uint16_t channel, uint32_t method);
 
 /* A queue comes or goes by no doing of the clients'. False: there are MODEL_NAMES already. */
 bool model_names_add(struct model_broker *model, const char *text, int owner);

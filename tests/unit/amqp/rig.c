@@ -356,11 +356,21 @@ void rig_pump_without_answers(struct rig *rig)
     } while (moved > 0);
 }
 
+/* A hush that is due by the clock begins, or ends. False: there is none. */
+static bool pass_hush(struct rig *rig)
+{
+    const uint64_t due = amqp_hush_deadline(&rig->hub);
+    if (due == UINT64_MAX || rig->is_down)
+        return false;
+    rig->now = due > rig->now ? due : rig->now;
+    return true;
+}
+
 void rig_pump(struct rig *rig)
 {
     do
         rig_pump_without_answers(rig);
-    while (let_go(rig) > 0);
+    while (let_go(rig) > 0 || pass_hush(rig));
 }
 
 void rig_say(struct rig *rig, unsigned client, struct frames *f)

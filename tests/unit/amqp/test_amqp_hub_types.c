@@ -283,24 +283,29 @@ static void test_the_type_does_not_change_in_between(void **state)
     assert_int_equal(model_names_type(&rig.broker, "x"), MODEL_STREAM);
 }
 
+/* Those on the proxy's own channels are handled and answered, nobody else's. */
+static void run_probes(void)
+{
+    for (unsigned rounds = 0; rounds < 4; rounds++) {
+        for (uint16_t n = 3; n < MODEL_CHANNELS; n++)
+            model_broker_run(&rig.broker, n, UINT_MAX);
+        model_broker_answer(&rig.broker, UINT_MAX);
+        rig_pump_without_answers(&rig);
+    }
+}
+
 /* It is a declare that is under way that makes it a stream. */
 static void test_a_probe_waits_for_declares(void **state)
 {
     (void)state;
-    declare("x", "classic");
-    done(OTHER);
     rig.broker.is_lazy = true;
-    frames_delete(&f, 1, "x");
     declare("x", "stream");
     rig_say(&rig, OTHER, &f);
     frames_get(&f, 1, "x", true);
     rig_say(&rig, OFFENDER, &f);
     rig_pump_without_answers(&rig);
-    for (uint16_t n = 3; n < MODEL_CHANNELS; n++) /* a probe would find a classic queue */
-        model_broker_run(&rig.broker, n, UINT_MAX);
-    model_broker_answer(&rig.broker, UINT_MAX);
-    rig_pump_without_answers(&rig);
-    model_broker_run(&rig.broker, 2, UINT_MAX);
+    run_probes(); /* a probe for the get, too, would find that there is no such queue */
+    assert_int_equal(model_broker_run(&rig.broker, 2, UINT_MAX), 1);
     assert_offended(540, "NOT_IMPLEMENTED - basic.get not supported by stream queues queue 'x' in vhost '/'");
 }
 

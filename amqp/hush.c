@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "amqp/hush.h"
+#include "amqp/hub.h"
+#include "amqp/member.h"
+#include "amqp/method_codec.h"
+#include <assert.h>
+
+#define LINGER_MS   50u
+#define REST_MAX_MS 1000u
+
+void amqp_hush_init(struct amqp_hush *hush)
+{
+    *hush = (struct amqp_hush){.state = AMQP_HUSH_NONE};
+    TAILQ_INIT(&hush->waiting);
+}
+
+/* --- who asks --- */
+
+void amqp_hush_ask(struct amqp_lane *lane)
+{
+    struct amqp_hub *hub = lane->member->main.hub;
+    assert(lane->asking.state == AMQP_ASKING_KNOWS);
+    lane->asking.state = AMQP_ASKING_HUSH;
+    TAILQ_INSERT_TAIL(&hub->hush.waiting, &lane->asking, entry);
+    hub->ops->on_wake(hub);
+}
+
+void amqp_hush_leave(struct amqp_lane *lane)
+{
+    struct amqp_hub *hub = lane->member->main.hub;
+    if (lane->asking.state == AMQP_ASKING_HUSH)
+        TAILQ_REMOVE(&hub->hush.waiting, &lane->asking, entry);
+    else if (lane->asking.state == AMQP_ASKING_QUIET)
+        amqp_hush_answered(hub);
+}
+
+void amqp_hush_answered(struct amqp_hub *hub)
+{
+    assert(hub->hush.admitted > 0);
+    hub->hush.until_ms = hub->now + LINGER_MS;
+    if (--hub->hush.admitted == 0)
+        hub->ops->on_wake(hub);
+}
+
+/* --- channels --- */
+
+void amqp_hush_note_sent(struct amqp_hub *hub, const struct amqp_command *command)
+{
+    struct amqp_settling *settling = &amqp_slots_find(&hub->slots, command->channel)->settling;
+    switch (command->spec->id) {
+    case AMQP_TX_COMMIT_METHOD: settling->is_committing = true; /* fall through */
+    case AMQP_BASIC_PUBLISH_METHOD:
+    case AMQP_BASIC_CANCEL_METHOD: settling->is_stirred = true; break;
+    case AMQP_CHANNEL_FLOW_METHOD: settling->flows++; break;
+    default: break;
+    }
+}
+
+/* Whose hush it is: that of the hub on which the member names queues. NULL: nobody's. */
+static struct amqp_hub *hub_for(const struct amqp_slot *slot)
+{
+    return slot->seat != NULL ? slot->seat->member->main.hub : NULL;
+}
+
+static void settle(struct amqp_slot *slot)
+{
+    struct amqp_hub *hub = hub_for(slot);
+    if (slot->settling.awaits == AMQP_SETTLING_NOTHING)
+        return;
+    slot->settling.awaits = AMQP_SETTLING_NOTHING;
+    if (hub != NULL && --hub->hush.due == 0)
+        hub->ops->on_wake(hub);
+}
+
+/* 0, or -1 for want of memory. */
+static int send_flow(struct amqp_slot *slot)
+{
+    amqp_channel_flow_t flow = {.active = 1};
+    struct amqp_command *command = amqp_command_make(AMQP_CHANNEL_FLOW_METHOD, &flow);
+    if (command == NULL)
+        return -1;
+    command->channel = slot->number;
+    amqp_hub_send(slot->seat->hub, &slot->seat->up, command);
+    slot->settling.is_asked = true;
+    return 0;
+}
+
+/* Up to the answer to the last channel.flow, whosoever it is. */
+static void await_flow(struct amqp_settling *settling)
+{
+    settling->awaits = AMQP_SETTLING_FLOW;
+    settling->before = (uint16_t)(settling->flows - 1);
+}
+
+/* Between tx.commit and its answer nothing may be said; that answer is as good. 0, or -1: no memory. */
+static int ask(struct amqp_slot *slot)
+{
+    switch (slot->state) {
+    case AMQP_SLOT_OPEN:
+        if (slot->settling.is_committing)
+            slot->settling.awaits = AMQP_SETTLING_END;
+        else if (send_flow(slot) < 0)
+            return -1;
+        else
+            await_flow(&slot->settling);
+        break;
+    case AMQP_SLOT_FENCED: await_flow(&slot->settling); break;
+    case AMQP_SLOT_CLOSING:
+    case AMQP_SLOT_CROSSED: slot->settling.awaits = AMQP_SETTLING_END; break;
+    default: break;
+    }
+    slot->settling.is_stirred = false;
+    return 0;
+}
+
+/* Those of a hub's slots on which this one's members speak. */
+static void ask_slots(struct amqp_hub *hub, struct amqp_slots *slots)
+{
+    for (uint16_t i = 0; i < slots->count; i++) {
+        struct amqp_slot *slot = &slots->slots[i];
+        if (!slot->settling.is_stirred || hub_for(slot) != hub)
+            continue;
+        if (ask(slot) < 0)
+            hub->hush.is_short = true;
+        else
+            hub->hush.due += slot->settling.awaits != AMQP_SETTLING_NOTHING;
+    }
+}
+
+/* Members may publish on another hub. */
+static void ask_all(struct amqp_hub *hub)
+{
+    const struct amqp_hub *last = NULL;
+    struct amqp_seat *seat;
+    hub->hush.is_short = false;
+    ask_slots(hub, &hub->slots);
+    TAILQ_FOREACH (seat, &hub->seats, entry) {
+        struct amqp_hub *other = seat->member->publishing.hub;
+        if (other == NULL || other == last)
+            continue;
+        ask_slots(hub, &other->slots);
+        last = other;
+    }
+}
+
+static bool hear_flow_ok(struct amqp_slot *slot)
+{
+    struct amqp_settling *settling = &slot->settling;
+    bool is_ours = false;
+    if (settling->awaits == AMQP_SETTLING_FLOW && settling->before == 0) {
+        is_ours = settling->is_asked;
+        settling->is_asked = false;
+        settle(slot);
+    } else if (settling->awaits == AMQP_SETTLING_FLOW) {
+        settling->before--;
+    }
+    if (settling->flows > 0)
+        settling->flows--;
+    return is_ours;
+}
+
+bool amqp_hush_hear(struct amqp_slot *slot, uint32_t method)
+{
+    if (method == AMQP_TX_COMMIT_OK_METHOD) {
+        slot->settling.is_committing = false;
+        if (slot->state == AMQP_SLOT_OPEN)
+            settle(slot);
+    }
+    return method == AMQP_CHANNEL_FLOW_OK_METHOD && hear_flow_ok(slot);
+}
+
+void amqp_hush_slot_over(struct amqp_slot *slot)
+{
+    settle(slot);
+    slot->settling = (struct amqp_settling){.is_stirred = false};
+}
+
+/* --- the hush --- */
+
+static void resume(struct amqp_lane *lane)
+{
+    struct amqp_exception e = {0};
+    amqp_member_judge(lane->member, lane, amqp_lane_resume(lane, &e), &e);
+}
+
+static void begin(struct amqp_hub *hub)
+{
+    hub->hush.state = AMQP_HUSH_SETTLING;
+    hub->hush.begun_ms = hub->hush.until_ms = hub->now;
+    ask_all(hub);
+}
+
+/* Resumed one by one, they send their commands. */
+static void admit(struct amqp_hub *hub)
+{
+    struct amqp_asking *asking;
+    hub->hush.state = AMQP_HUSH_QUIET;
+    while ((asking = TAILQ_FIRST(&hub->hush.waiting)) != NULL) {
+        TAILQ_REMOVE(&hub->hush.waiting, asking, entry);
+        asking->state = AMQP_ASKING_QUIET;
+        hub->hush.admitted++;
+        resume(asking->lane);
+    }
+}
+
+static void end(struct amqp_hub *hub)
+{
+    const uint64_t took = hub->now - hub->hush.begun_ms;
+    hub->hush.state = AMQP_HUSH_NONE;
+    hub->hush.rest_ms = hub->now + (took < REST_MAX_MS ? took : REST_MAX_MS);
+    for (uint16_t i = 0; i < hub->slots.count; i++) {
+        struct amqp_lane *lane = hub->slots.slots[i].lane;
+        if (lane != NULL && !STAILQ_EMPTY(&lane->held))
+            resume(lane);
+    }
+}
+
+void amqp_hush_run(struct amqp_hub *hub)
+{
+    struct amqp_hush *hush = &hub->hush;
+    if (hush->state == AMQP_HUSH_NONE && !TAILQ_EMPTY(&hush->waiting) && hub->now >= hush->rest_ms)
+        begin(hub);
+    else if (hush->state == AMQP_HUSH_SETTLING && hush->is_short)
+        ask_all(hub);
+    if (hush->state == AMQP_HUSH_SETTLING && hush->due == 0 && !hush->is_short)
+        admit(hub);
+    if (hush->state == AMQP_HUSH_QUIET && hush->admitted == 0 && hub->now >= hush->until_ms)
+        end(hub);
+}
+
+uint64_t amqp_hush_deadline(const struct amqp_hub *hub)
+{
+    const struct amqp_hush *hush = &hub->hush;
+    if (hush->state == AMQP_HUSH_QUIET && hush->admitted == 0)
+        return hush->until_ms;
+    return hush->state == AMQP_HUSH_NONE && !TAILQ_EMPTY(&hush->waiting) ? hush->rest_ms : UINT64_MAX;
+}
+
+void amqp_hush_clear(struct amqp_hub *hub)
+{
+    assert(TAILQ_EMPTY(&hub->hush.waiting) && hub->hush.admitted == 0);
+    for (uint16_t i = 0; hub->slots.slots != NULL && i < hub->slots.count; i++)
+        amqp_hush_slot_over(&hub->slots.slots[i]);
+    amqp_hush_init(&hub->hush);
+}

@@ -139,6 +139,8 @@ static size_t add_plain_run(struct log_line *line, const char *text, size_t leng
     const size_t n = plain_run(text, length);
     const size_t room = room_in(line);
 
+    if (n == 0) /* perhaps there is not even a text */
+        return 0;
     log_line_add(line, text, n < room ? n : room);
     line->cut = line->cut || n > room;
     return n;

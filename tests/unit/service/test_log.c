@@ -193,6 +193,13 @@ static void values_are_quoted_and_escaped_when_they_need_it(void **state)
     }
 }
 
+/* As of a peer that has not said it. */
+static void a_text_of_no_bytes_may_be_nowhere(void **state)
+{
+    log_info(NULL, "x", LOG_TEXT("v", NULL, 0));
+    assert_string_equal(take_line(*state), "x v=\"\"");
+}
+
 static void a_nul_inside_a_text_is_shown(void **state)
 {
     log_info(NULL, "x", LOG_TEXT("v", "a\0b", 3));
@@ -399,6 +406,7 @@ int main(void)
         TEST(every_type_of_field),
         TEST(fields_without_a_value_are_left_out),
         TEST(values_are_quoted_and_escaped_when_they_need_it),
+        TEST(a_text_of_no_bytes_may_be_nowhere),
         TEST(a_nul_inside_a_text_is_shown),
         TEST(no_byte_string_can_make_a_second_line_or_field),
         TEST(an_object_can_not_break_the_line),

@@ -112,9 +112,13 @@ static int try_next(struct race *race)
     return 0;
 }
 
-static bool has_greeted(const struct race_attempt *attempt)
+/* Has something been heard of it, at least by the kernel? */
+static bool is_alive(const struct race_attempt *attempt)
 {
-    return attempt->state == ATTEMPT_GREETING && attempt->uv_hub.hub.back.state > AMQP_BACK_STARTING;
+    const struct amqp_uv_hub *uv_hub = &attempt->uv_hub;
+
+    return attempt->state == ATTEMPT_GREETING &&
+           (uv_hub->hub.back.state > AMQP_BACK_STARTING || amqp_uv_hub_has_unread(uv_hub));
 }
 
 static bool is_anybody_alive(const struct race *race)
@@ -122,7 +126,7 @@ static bool is_anybody_alive(const struct race *race)
     const struct race_attempt *attempt;
 
     TAILQ_FOREACH (attempt, &race->trying, entry)
-        if (has_greeted(attempt))
+        if (is_alive(attempt))
             return true;
     return false;
 }

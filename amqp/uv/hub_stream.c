@@ -126,9 +126,7 @@ static uint64_t timer_deadline(struct mux_uv_timer *timer)
     return amqp_hub_deadline(&of_timer(timer)->hub);
 }
 
-/* Is there something that the broker has sent and we have not read? libuv looks after timers before it looks
- * after sockets: when this process was held up, the broker was not silent for that. */
-static bool has_unread(const struct amqp_uv_hub *uv_hub)
+bool amqp_uv_hub_has_unread(const struct amqp_uv_hub *uv_hub)
 {
     int count = 0;
 
@@ -139,7 +137,7 @@ static void timer_expired(struct mux_uv_timer *timer)
 {
     struct amqp_uv_hub *uv_hub = of_timer(timer);
 
-    if (has_unread(uv_hub))
+    if (amqp_uv_hub_has_unread(uv_hub))
         amqp_back_excuse(&uv_hub->hub.back, now_ms(uv_hub));
     amqp_hub_tick(&uv_hub->hub, now_ms(uv_hub));
     mux_uv_stream_want_flush(&uv_hub->stream);

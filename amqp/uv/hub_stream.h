@@ -55,6 +55,12 @@ void amqp_uv_hub_close(struct amqp_uv_hub *uv_hub, const char *reason);
 /* Ends it at once; on_down comes from inside, on_closed later. No effect when it is over. */
 void amqp_uv_hub_abort(struct amqp_uv_hub *uv_hub, const char *reason);
 
+/*
+ * Is there something that the broker has sent and we have not read? libuv looks after timers before it looks
+ * after sockets: when this process was held up, the broker was not silent for that.
+ */
+bool amqp_uv_hub_has_unread(const struct amqp_uv_hub *uv_hub);
+
 static inline struct amqp_uv_hub *amqp_uv_hub_of(struct amqp_hub *hub)
 {
     return (struct amqp_uv_hub *)((char *)hub - offsetof(struct amqp_uv_hub, hub));

@@ -37,6 +37,7 @@ static void say_start(struct fake_connection *c)
                                    "\0\0\0\5PLAIN"  /* mechanisms */
                                    "\0\0\0\5en_US"; /* locales */
 
+    c->node->greetings++;
     say_method(c, 10, start, sizeof(start) - 1);
 }
 

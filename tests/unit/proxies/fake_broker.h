@@ -40,7 +40,8 @@ struct fake_node {
     enum fake_mode mode;
     struct fake_connection connections[FAKE_CONNECTIONS]; /* at once */
     unsigned accepted;
-    unsigned logins; /* Start-Ok */
+    unsigned greetings; /* Start */
+    unsigned logins;    /* Start-Ok */
     unsigned opens;
     unsigned closes; /* ended in order */
     unsigned drops;  /* ended otherwise by the client */

@@ -215,6 +215,22 @@ static void test_a_slow_node_is_waited_for(void **state)
     rig_serves(0);
 }
 
+static bool has_greeted(void)
+{
+    return node->greetings > 0;
+}
+
+static void test_a_node_is_not_slow_while_we_sleep(void **state)
+{
+    (void)state;
+    rig_begin(2, FAKE_SERVES, FAKE_SERVES, FAKE_SERVES);
+    rig_login(0, "/");
+    rig_until(has_greeted);
+    usleep(2000 * RACE_HURRY_MS);
+    rig_serves(0);
+    assert_int_equal(rig_nodes[1].accepted, 0);
+}
+
 static void test_nodes_are_taken_in_turn(void **state)
 {
     (void)state;
@@ -451,6 +467,7 @@ int main(void)
         TEST(test_dead_nodes_keep_nobody_from_the_others),
         TEST(test_silent_nodes_are_tried_beside_each_other),
         TEST(test_a_slow_node_is_waited_for),
+        TEST(test_a_node_is_not_slow_while_we_sleep),
         TEST(test_nodes_are_taken_in_turn),
         TEST(test_lost_before_the_vhost_is_known),
         TEST(test_lost_on_the_way_to_the_vhost),

@@ -221,6 +221,13 @@ void fake_node_beat(struct fake_node *node)
             say(&node->connections[i], heartbeat, sizeof(heartbeat));
 }
 
+void fake_node_end(struct fake_node *node, uint16_t code, const char *text)
+{
+    for (unsigned i = 0; i < FAKE_CONNECTIONS; i++)
+        if (node->connections[i].is_used)
+            say_close(&node->connections[i], code, text);
+}
+
 void fake_node_drop(struct fake_node *node)
 {
     for (unsigned i = 0; i < FAKE_CONNECTIONS; i++)

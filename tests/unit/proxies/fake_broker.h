@@ -55,6 +55,9 @@ void fake_node_listen(struct fake_node *node);
 /* A heartbeat on all connections. */
 void fake_node_beat(struct fake_node *node);
 
+/* Say Close on all connections. */
+void fake_node_end(struct fake_node *node, uint16_t code, const char *text);
+
 /* End all connections without a word. */
 void fake_node_drop(struct fake_node *node);
 

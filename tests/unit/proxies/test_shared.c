@@ -430,6 +430,30 @@ static void test_fixed_is_there_before_and_after(void **state)
     assert_int_equal(node->accepted, 2);
 }
 
+static uint16_t channel_max(void)
+{
+    return shared_hub(first())->back.channel_max;
+}
+
+/* None was open when the user had too many, and one is the least. */
+static void test_a_users_limit_of_channels_is_kept(void **state)
+{
+    (void)state;
+    rig_begin_fixed(FAKE_SERVES);
+    assert_int_equal(pool_start(&rig_pool), 0);
+    rig_until(is_running);
+    fake_node_end(node, 530, "NOT_ALLOWED - out of channels");
+    rig_until(has_been_lost);
+    rig_until(is_running);
+    assert_int_equal(channel_max(), 2047);
+    fake_node_end(node, 530,
+                  "NOT_ALLOWED - number of channels opened for user 'alice' has reached the maximum "
+                  "allowed user limit of (7)");
+    rig_until(has_been_lost);
+    rig_until(is_running);
+    assert_int_equal(channel_max(), 1);
+}
+
 static bool has_been_refused(void)
 {
     return first()->is_refused;
@@ -480,6 +504,7 @@ int main(void)
         TEST(test_who_verifies_may_fail_on_its_way_out),
         TEST(test_the_broker_has_changed_its_mind),
         TEST(test_fixed_is_there_before_and_after),
+        TEST(test_a_users_limit_of_channels_is_kept),
         TEST(test_fixed_is_refused),
     };
 

@@ -164,6 +164,14 @@ static void confirm(struct model_broker *model, uint16_t number)
     model_answer(model, number, AMQP_BASIC_ACK_METHOD, &ack);
 }
 
+void model_broker_confirm(struct model_broker *model)
+{
+    for (uint16_t i = 1; i < MODEL_CHANNELS; i++) {
+        for (; model->channels[i].unconfirmed > 0; model->channels[i].unconfirmed--)
+            confirm(model, i);
+    }
+}
+
 static void handle_publish(struct model_broker *model, uint16_t number, const struct amqp_command *command,
                            const amqp_basic_publish_t *publish)
 {
@@ -180,7 +188,9 @@ static void handle_publish(struct model_broker *model, uint16_t number, const st
     main->published++;
     main->published_bytes += command->body_len;
     model_publish(main, command);
-    if (model->channels[number].is_confirming)
+    if (model->channels[number].is_confirming && model->is_unsure)
+        model->channels[number].unconfirmed++;
+    else if (model->channels[number].is_confirming)
         confirm(model, number);
 }
 
@@ -285,6 +295,7 @@ static void open_channel(struct model_broker *model, uint16_t number)
     channel->is_confirming = false;
     channel->is_making = false;
     channel->confirmed = 0;
+    channel->unconfirmed = 0;
     channel->last_queue[0] = '\0';
     model->opened++;
     answer_plainly(model, number, AMQP_CHANNEL_OPEN_OK_METHOD);

@@ -29,6 +29,7 @@ struct model_channel {
     bool is_confirming;
     bool is_making;        /* it makes a stream, or deletes one or a quorum queue: see model_names */
     uint64_t confirmed;    /* messages */
+    unsigned unconfirmed;  /* likewise, while `is_unsure` */
     int session;           /* MODEL_PROXY: none */
     char last_queue[256];  /* that was declared */
     char named_queue[256]; /* by the command that is being handled */
@@ -48,6 +49,7 @@ struct model_broker {
     unsigned opened;              /* channels opened in all */
     LIST_HEAD(, model_queue) queues;
     struct model_names names;
+    bool is_unsure;    /* messages are not confirmed */
     bool is_lazy;      /* channels handle their commands when they are told to */
     char deleted[256]; /* the queue that is not made anew */
     unsigned commits;  /* tx.commit, for which RabbitMQ would close a channel without transactions */
@@ -71,6 +73,9 @@ unsigned model_broker_run_all(struct model_broker *model);
 
 /* Lets at most `n` answers go. Returns how many went. */
 unsigned model_broker_answer(struct model_broker *model, unsigned n);
+
+/* It confirms on all channels what it has not yet. */
+void model_broker_confirm(struct model_broker *model);
 
 /* The broker closes a channel by itself, or the connection. */
 void model_broker_close_channel(struct model_broker *model, uint16_t channel);

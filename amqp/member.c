@@ -137,7 +137,9 @@ static int feed_lane(struct amqp_member *member, struct amqp_lane *lane, const s
     amqp_hub_account(amqp_member_payer(member), before, after);
     switch (rc) {
     case AMQP_ASSEMBLER_MORE: return AMQP_LANE_GOES_ON;
-    case AMQP_ASSEMBLER_COMMAND: return amqp_lane_take(lane, command, e);
+    case AMQP_ASSEMBLER_COMMAND:
+        amqp_member_favour_no_more(member); /* it has completed what it was favoured for */
+        return amqp_lane_take(lane, command, e);
     case AMQP_ASSEMBLER_NO_MEMORY:
         amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
         return AMQP_LANE_REFUSED;
@@ -221,8 +223,10 @@ bool amqp_member_wants_input(struct amqp_member *member)
     if (member->state != AMQP_MEMBER_JOINED)
         return true; /* only the end is read, or the handshake */
     const size_t cost = member->main.up.cost + member->publishing.up.cost + member->held_cost;
-    return cost < member->main.hub->config->member_up_max && amqp_brake_lets_ask(member) &&
-           memory_lets_read(member);
+    if (cost < member->main.hub->config->member_up_max && amqp_brake_lets_ask(member))
+        return memory_lets_read(member);
+    amqp_member_favour_no_more(member); /* or it would be blamed for what we don't read */
+    return false;
 }
 
 void amqp_member_account_held(struct amqp_member *member, size_t before, size_t after)

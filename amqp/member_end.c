@@ -37,7 +37,7 @@ void amqp_member_drop_lane(struct amqp_member *member, struct amqp_lane *lane)
     amqp_lane_destroy(lane);
 }
 
-static void favour_no_more(struct amqp_member *member)
+void amqp_member_favour_no_more(struct amqp_member *member)
 {
     struct amqp_hub *payer = amqp_member_payer(member);
     if (payer != NULL && payer->favourite == member)
@@ -48,7 +48,7 @@ static void drop_lanes(struct amqp_member *member)
 {
     while (member->lanes != NULL)
         amqp_member_drop_lane(member, member->lanes);
-    favour_no_more(member);
+    amqp_member_favour_no_more(member);
 }
 
 /* The lanes stay until the broker has answered; those that have no slot go at once. */
@@ -61,7 +61,7 @@ static void leave_lanes(struct amqp_member *member)
         if (amqp_lane_leave(lane) == AMQP_LANE_GONE)
             amqp_member_drop_lane(member, lane);
     }
-    favour_no_more(member);
+    amqp_member_favour_no_more(member);
 }
 
 /* All channels are free; exclusive queues may not be yet. */

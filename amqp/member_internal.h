@@ -19,6 +19,9 @@ void amqp_member_begin_end(struct amqp_member *member, uint64_t now);
  * told. */
 void amqp_member_answered(struct amqp_member *member);
 
+/* If it is the only one to be read while memory is short, another one may be. */
+void amqp_member_favour_no_more(struct amqp_member *member);
+
 /* The lane is finished. */
 void amqp_member_drop_lane(struct amqp_member *member, struct amqp_lane *lane);
 

@@ -757,6 +757,45 @@ static void test_the_end_does_not_wait_for_a_silent_broker(void **state)
     assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
 }
 
+/* One that has completed its message, or that is not read for another reason, is not to blame. */
+static void test_who_does_not_stall_while_memory_is_short(void **state)
+{
+    static char body[50000];
+    (void)state;
+    rig_config.memory_max = 60000;
+    rig_config.member_up_max = 100000;
+    opened(0, 1);
+    opened(1, 1);
+    for (unsigned client = 0; client < 2; client++) {
+        frames_publish(&f, 1, "q", body, sizeof(body));
+        f.len -= 1;
+        say(client);
+    }
+    assert_true(amqp_member_wants_input(&rig.clients[0].member));
+    rig.broker_reads = false;
+    amqp_member_feed(&rig.clients[0].member, (const uint8_t *)"\xCE", 1, 5000);
+    frames_publish(&f, 1, "q", body, sizeof(body) / 5);
+    f.len -= 1;
+    rig.now = 5000;
+    say(0);
+    assert_true(amqp_member_wants_input(&rig.clients[0].member));
+    amqp_hub_tick(&rig.hub, 10000);
+    assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_JOINED);
+    amqp_member_feed(&rig.clients[0].member, (const uint8_t *)"\xCE", 1, 10000);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    f.len -= 1;
+    rig.now = 10000;
+    say(0);
+    assert_false(amqp_member_wants_input(&rig.clients[0].member));
+    assert_true(amqp_member_wants_input(&rig.clients[1].member)); /* its turn */
+    amqp_hub_tick(&rig.hub, 19999);
+    assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_JOINED);
+    assert_int_equal(rig.clients[1].member.state, AMQP_MEMBER_JOINED);
+    rig.broker_reads = true;
+    rig_pump(&rig);
+}
+
 /* --- the broker's news --- */
 
 static void test_cancel_notify_by_capability(void **state)
@@ -945,6 +984,7 @@ int main(void)
         TEST(test_a_client_ahead_of_the_broker_is_not_read),
         TEST(test_short_memory_lets_one_finish),
         TEST(test_who_stalls_while_memory_is_short),
+        TEST(test_who_does_not_stall_while_memory_is_short),
         TEST(test_the_end_waits_while_the_broker_answers),
         TEST(test_the_end_does_not_wait_for_a_silent_broker),
         TEST(test_cancel_notify_by_capability),

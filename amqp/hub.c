@@ -326,6 +326,7 @@ static void cut_off_members(struct amqp_hub *hub, const struct amqp_exception *w
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0,
                        "the connection to the broker is lost: %s",
                        why->code != AMQP_CODE_NONE ? amqp_exception_cause(why) : "closed");
+    amqp_hush_slots_lost(hub);
     for (struct amqp_seat *seat = TAILQ_FIRST(&hub->seats); seat != NULL;) {
         struct amqp_seat *next = TAILQ_NEXT(seat, entry);
         amqp_member_cut_off(seat, &e);
@@ -459,6 +460,7 @@ void amqp_hub_close(struct amqp_hub *hub, const char *reason, uint64_t now)
     amqp_exception_set(&why, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", reason);
     cut_off_members(hub, &why);
     amqp_fair_clear(&hub->fair);
+    hub->last_method = NULL; /* who has sent it may be gone when the broker says something */
     amqp_back_close(&hub->back, reason, now);
 }
 

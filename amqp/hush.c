@@ -236,10 +236,14 @@ uint64_t amqp_hush_deadline(const struct amqp_hub *hub)
     return hush->state == AMQP_HUSH_NONE && !TAILQ_EMPTY(&hush->waiting) ? hush->rest_ms : UINT64_MAX;
 }
 
+void amqp_hush_slots_lost(struct amqp_hub *hub)
+{
+    for (uint16_t i = 0; hub->slots.slots != NULL && i < hub->slots.count; i++)
+        amqp_hush_slot_over(&hub->slots.slots[i]);
+}
+
 void amqp_hush_clear(struct amqp_hub *hub)
 {
     assert(TAILQ_EMPTY(&hub->hush.waiting) && hub->hush.admitted == 0);
-    for (uint16_t i = 0; hub->slots.slots != NULL && i < hub->slots.count; i++)
-        amqp_hush_slot_over(&hub->slots.slots[i]);
     amqp_hush_init(&hub->hush);
 }

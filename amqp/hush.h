@@ -75,7 +75,11 @@ void amqp_hush_run(struct amqp_hub *hub);
 /* When the next one may begin that somebody waits for; UINT64_MAX: nobody does. */
 uint64_t amqp_hush_deadline(const struct amqp_hub *hub);
 
-/* The connection is lost. */
+/* The connection is lost: what its channels have yet to say, maybe to those in another hub's hush, is not
+ * waited for. Its members have not been told yet. */
+void amqp_hush_slots_lost(struct amqp_hub *hub);
+
+/* The connection is lost, and all members are cut off. */
 void amqp_hush_clear(struct amqp_hub *hub);
 
 #endif

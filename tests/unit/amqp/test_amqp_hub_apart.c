@@ -572,6 +572,27 @@ static void test_publishing_is_lost_while_queues_are_deleted(void **state)
     assert_int_equal(model_names_count(&rig.broker, 0), 0);
 }
 
+/* Somebody waits until what was published there is through, which nobody will say any more. */
+static void test_publishing_is_lost_in_a_hush(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    open_channel(1, 1);
+    publish(1, "1");
+    done(0);
+    rig.apart.broker_reads = false;
+    publish(1, "2");
+    done(0);
+    model_broker_close_channel(&rig.broker, lane_of(0, 1)->slot->number);
+    frames_delete(&f, 1, "quorum");
+    done(1);
+    assert_int_equal(rig.hub.hush.due, 1);
+    amqp_hub_lost(&rig.apart.hub, "cut", 0);
+    assert_int_equal(rig.hub.hush.due, 0);
+    rig_pump(&rig);
+    is_cut_off(1, "cut");
+}
+
 /* --- channels that are kept --- */
 
 static void test_slots_of_both_sides_are_kept(void **state)
@@ -641,6 +662,7 @@ int main(void)
         TEST(test_the_main_connection_is_lost),
         TEST(test_both_are_lost_while_a_client_leaves),
         TEST(test_publishing_is_lost_while_queues_are_deleted),
+        TEST(test_publishing_is_lost_in_a_hush),
         TEST(test_slots_of_both_sides_are_kept),
         TEST(test_a_slot_with_a_fence_is_not_kept),
     };

@@ -208,11 +208,23 @@ static void say_forged(uint8_t argument)
     rig_say(&rig, HOSTILE, &f);
 }
 
+/* What was due is done, or whoever waits for it would turn round and round. */
+static void check_deadlines(void)
+{
+    REQUIRE(amqp_hub_deadline(&rig.hub) > rig.now);
+    REQUIRE(!rig.is_pair || amqp_hub_deadline(&rig.apart.hub) > rig.now);
+    for (unsigned i = 0; i < RIG_CLIENTS; i++) {
+        amqp_member_tick(&rig.clients[i].member, rig.now);
+        REQUIRE(amqp_member_deadline(&rig.clients[i].member) > rig.now);
+    }
+}
+
 /* Not so much in all that heartbeats of the clients' would be missed. */
 static void pass_time(uint8_t argument)
 {
     if (rig.now < 50000)
         rig_wait(&rig, argument * 50u);
+    check_deadlines();
 }
 
 static void set_blocked(uint8_t argument)

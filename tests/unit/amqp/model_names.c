@@ -85,6 +85,12 @@ static bool names_queue(uint32_t method)
            method == AMQP_BASIC_GET_METHOD;
 }
 
+/* There have always been queues of these types by such names, which are nobody's own. */
+static bool is_of_all(const struct model_broker *model, const amqp_queue_declare_t *declare, const char *text)
+{
+    return declare->exclusive && !declare->passive && model_names_type(model, text) != MODEL_CLASSIC;
+}
+
 /* The name, with the last one for none, but in a declare. False: there is no last one. */
 static bool read_name(const struct model_channel *channel, const struct amqp_command *command, char text[256])
 {
@@ -325,6 +331,8 @@ bool model_names_handle(struct model_broker *model, uint16_t number, const struc
     if (method == AMQP_QUEUE_DECLARE_METHOD && is_strict(text))
         return handle_declare(model, number, decoded, text);
     if (method == AMQP_QUEUE_DECLARE_METHOD) {
+        if (is_of_all(model, decoded, text))
+            return refuse(model, number, method, AMQP_RESOURCE_LOCKED);
         memcpy(channel->last_queue, text, 256);
         return false;
     }

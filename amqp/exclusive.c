@@ -3,6 +3,7 @@
 /* Exclusive queues that may have gone by themselves, and those of a member that ends (amqp/queues.h). */
 
 #include "amqp/hub.h"
+#include "amqp/known_types.h"
 #include "amqp/member.h"
 #include "amqp/method_codec.h"
 #include "amqp/queues.h"
@@ -179,6 +180,7 @@ void amqp_queues_abandon(struct amqp_member *member)
 void amqp_queues_clear(struct amqp_hub *hub)
 {
     amqp_errands_clear(hub);
+    amqp_known_clear(&hub->queues.names);
     while (!TAILQ_EMPTY(&hub->queues.orphans.names))
         amqp_name_free(TAILQ_FIRST(&hub->queues.orphans.names));
     for (uint16_t i = 0; hub->slots.slots != NULL && i < hub->slots.count; i++)

@@ -50,6 +50,7 @@ struct amqp_hub_config {
     const char *const *queue_types;    /* likewise */
     unsigned reply_tokens_max;         /* direct reply-to tokens that are remembered */
     unsigned exclusive_max;            /* exclusive queues of one client; 0: AMQP_EXCLUSIVE_MAX_DEFAULT */
+    uint32_t believe_types_ms;         /* how long a queue's type is believed; 0: it is asked each time */
     unsigned kept_max;                 /* channels that are kept open for clients to come; 0: none */
     uint64_t body_max;                 /* bytes of one message */
     size_t memory_max;    /* what all clients may have sent that the broker has not taken yet, in bytes */

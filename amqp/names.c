@@ -9,6 +9,8 @@ void amqp_names_init(struct amqp_names *names, uint32_t seed)
     for (int i = 0; i < AMQP_NAME_BUCKETS; i++)
         LIST_INIT(&names->buckets[i]);
     TAILQ_INIT(&names->changed);
+    TAILQ_INIT(&names->known);
+    names->known_count = 0;
     names->seed = seed;
 }
 
@@ -95,10 +97,18 @@ bool amqp_name_is_reserved(struct amqp_span text)
     return text.len >= 4 && memcmp(text.data, "amq.", 4) == 0;
 }
 
+/* Whatever was told of the queue, or is about to be, it may be another one. */
+static void forget_type(struct amqp_name *name)
+{
+    name->is_altered = true;
+    name->is_known = false;
+}
+
 void amqp_name_alter_begins(struct amqp_name *name, enum amqp_use_kind kind, struct amqp_slot *slot)
 {
     if (!amqp_use_alters(kind))
         return;
+    forget_type(name);
     name->alterer = name->alters == 0 || name->alterer == slot ? slot : NULL;
     name->alters++;
     name->deletes += amqp_use_deletes(kind);
@@ -131,6 +141,7 @@ void amqp_name_take(struct amqp_name *name, struct amqp_owner *owner)
 void amqp_name_free(struct amqp_name *name)
 {
     assert(name->state != AMQP_NAME_FREE);
+    forget_type(name);
     TAILQ_REMOVE(&name->owner->names, name, owned);
     name->owner->count--;
     name->owner = NULL;

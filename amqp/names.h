@@ -147,7 +147,13 @@ struct amqp_name {
     TAILQ_HEAD(, amqp_asking) told;
     struct amqp_errand probe;
     bool is_probing;
-    unsigned probes; /* that have begun */
+    bool is_altered;              /* since the probe began */
+    unsigned probes;              /* that have begun */
+    TAILQ_ENTRY(amqp_name) known; /* while is_remembered (amqp/known_types.h) */
+    bool is_remembered;
+    bool is_known; /* `type` was told at `known_ms`, and nothing has altered since */
+    enum amqp_queue_type type;
+    uint64_t known_ms;
     bool is_changed; /* its waits have to be looked at */
     bool is_listed;  /* in the table; not: the broker has not found it yet */
     uint8_t len;
@@ -159,6 +165,8 @@ enum { AMQP_NAME_BUCKETS = 1024 };
 struct amqp_names {
     LIST_HEAD(, amqp_name) buckets[AMQP_NAME_BUCKETS];
     TAILQ_HEAD(, amqp_name) changed;
+    TAILQ_HEAD(, amqp_name) known; /* the one told first first */
+    unsigned known_count;
     uint32_t seed;
 };
 

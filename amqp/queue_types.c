@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp/queue_types.h"
 #include "amqp/hub.h"
+#include "amqp/known_types.h"
 #include "amqp/lane.h"
 #include "amqp/member.h"
 #include "amqp/method_codec.h"
@@ -92,13 +93,16 @@ static void on_probed(struct amqp_hub *hub, struct amqp_errand *errand, const st
 {
     struct amqp_name *name = name_of(errand);
     struct amqp_asking *asking = TAILQ_FIRST(&name->asking);
+    const enum amqp_queue_type type = read_type(hub, name, end);
     name->is_probing = false;
+    if (!name->is_altered && name->alters == 0)
+        amqp_known_note(hub, name, type);
     while (asking != NULL && asking->since < name->probes) {
         struct amqp_asking *next = TAILQ_NEXT(asking, entry);
         TAILQ_REMOVE(&name->asking, asking, entry);
         TAILQ_INSERT_TAIL(&name->told, asking, entry);
         asking->state = AMQP_ASKING_TOLD;
-        asking->type = read_type(hub, name, end);
+        asking->type = type;
         asking = next;
     }
     if (asking != NULL && end->code != AMQP_CODE_CONNECTION_FORCED)
@@ -114,6 +118,7 @@ static void begin_probe(struct amqp_hub *hub, struct amqp_name *name)
     if (name->is_probing)
         return;
     name->is_probing = true;
+    name->is_altered = false;
     name->probes++;
     name->probe.ops = &probe_ops;
     amqp_name_ref(name);
@@ -122,14 +127,19 @@ static void begin_probe(struct amqp_hub *hub, struct amqp_name *name)
 
 void amqp_types_ask(struct amqp_lane *lane, struct amqp_name *name, enum amqp_use_kind kind)
 {
+    struct amqp_hub *hub = lane->member->main.hub;
     assert(lane->asking.state == AMQP_ASKING_NOTHING);
     lane->asking = (struct amqp_asking){
-        .state = AMQP_ASKING_ASKED, .name = amqp_name_ref(name), .lane = lane, .since = name->probes};
-    TAILQ_INSERT_TAIL(&name->asking, &lane->asking, entry);
-    lane->asking.kind = kind;
+        .name = amqp_name_ref(name), .lane = lane, .kind = kind, .since = name->probes, .type = name->type};
     name->pins++;
+    if (kind == AMQP_USE_TYPED && amqp_known_is_fresh(hub, name)) {
+        lane->asking.state = AMQP_ASKING_KNOWS;
+        return;
+    }
+    lane->asking.state = AMQP_ASKING_ASKED;
+    TAILQ_INSERT_TAIL(&name->asking, &lane->asking, entry);
     amqp_name_alter_begins(name, kind, lane->slot);
-    begin_probe(lane->member->main.hub, name);
+    begin_probe(hub, name);
 }
 
 bool amqp_types_resume_one(struct amqp_name *name)

@@ -17,7 +17,8 @@
 
 struct amqp_hub;
 
-/* The lane, whose first unsent command of this kind the name has let pass, asks for the type. */
+/* The lane, whose first unsent command of this kind the name has let pass, asks for the type. It may know the
+ * answer at once (amqp/known_types.h). */
 void amqp_types_ask(struct amqp_lane *lane, struct amqp_name *name, enum amqp_use_kind kind);
 
 /* Those of the name whose answer is there may go on. False: there are none. */

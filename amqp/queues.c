@@ -156,7 +156,7 @@ static bool must_wait_for(struct amqp_lane *lane, struct amqp_name *name, enum a
             return false;
         leave(lane);
         amqp_types_ask(lane, name, kind);
-        return true;
+        return !amqp_asking_is_over(&lane->asking);
     }
 }
 

@@ -152,6 +152,11 @@ static const struct config_setting settings[] = {
         struct host_config, verify_logins_ms, .name = "verify-logins", .initial = "60s", .max = 86400000,
         .help = "direct mode: how long a user's password is good once the broker has accepted it; "
                 "0: the broker is asked at each login"),
+    CONFIG_DURATION(struct host_config, verify_queue_types_ms, .name = "verify-queue-types", .initial = "1s",
+                    .max = 3600000,
+                    .help =
+                        "direct mode: how long the type of a queue is believed once the broker has told it; "
+                        "0: it is asked before each command that the type matters for, such as basic.get"),
     CONFIG_DURATION(struct host_config, detach_timeout_ms, .name = "detach-timeout", .initial = "60s",
                     .min = 100, .max = 86400000,
                     .help = "direct mode: how long a session whose guest stream broke waits to be resumed"),

@@ -57,6 +57,7 @@ struct host_config {
     uint64_t broker_timeout_ms;
     uint64_t broker_wait_ms;
     uint64_t verify_logins_ms;
+    uint64_t verify_queue_types_ms;
     uint64_t detach_timeout_ms;
     size_t detached_memory_bytes;
     uint64_t totals_interval_ms;

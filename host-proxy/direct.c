@@ -61,6 +61,7 @@ static struct amqp_hub_config hub_config(const struct direct *direct, const stru
         .exchange_types = direct->exchange_types,
         .queue_types = direct->queue_types,
         .reply_tokens_max = REPLY_TOKENS_MAX,
+        .believe_types_ms = (uint32_t)config->verify_queue_types_ms,
         .kept_max = KEPT_CHANNELS,
         .exclusive_max = config->exclusive_queues_per_session,
         .prefetch = (uint16_t)config->prefetch,

@@ -329,6 +329,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.len = 0;
     is_lost = false;
     rig_config.kept_max = 4;
+    rig_config.believe_types_ms = 1000;
     rig_config.memory_max = 1 << 16;
     rig_config.body_max = BODY_MAX;
     rig.hub.limits.prefetch = 2;

@@ -251,6 +251,7 @@ static void play(void)
 {
     amqp_connection_close_t close = {.reply_code = 200};
     rig_config.kept_max = 1;
+    rig_config.believe_types_ms = 1000;
     for (unsigned client = 0; client < 3; client++)
         rig_log_in(&rig, client, AMQP_CAN_CANCEL_NOTIFY | AMQP_CAN_BLOCKED);
     work(0, "x");

@@ -2,10 +2,12 @@
 
 /* What RabbitMQ ends a connection for when a queue is of the wrong type never reaches it. */
 
+#include "amqp/known_types.h"
 #include "tests/unit/amqp/rig.h"
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -335,6 +337,94 @@ static void test_who_leaves_while_asking(void **state)
     assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
 }
 
+/* --- what is believed --- */
+
+static void get(unsigned client, const char *queue)
+{
+    frames_get(&f, 1, queue, true);
+    done(client);
+    assert_int_equal(rig_last(&rig, client)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+}
+
+static void test_a_type_is_believed_for_a_while(void **state)
+{
+    (void)state;
+    rig_config.believe_types_ms = 1000;
+    get(OFFENDER, "q");
+    const unsigned opened = rig.broker.opened;
+    rig.now += 999;
+    get(OTHER, "q");
+    get(OFFENDER, "q");
+    assert_int_equal(rig.broker.opened, opened);
+    rig.now += 1;
+    get(OTHER, "q");
+    assert_int_equal(rig.broker.opened, opened + 1);
+}
+
+static void test_none_is_believed(void **state)
+{
+    (void)state;
+    get(OFFENDER, "q");
+    const unsigned opened = rig.broker.opened;
+    get(OFFENDER, "q");
+    assert_int_equal(rig.broker.opened, opened + 1);
+}
+
+static void test_what_alters_a_type_is_noticed(void **state)
+{
+    (void)state;
+    rig_config.believe_types_ms = 1000;
+    declare("x", "classic");
+    done(OTHER);
+    get(OFFENDER, "x");
+    frames_delete(&f, 1, "x");
+    declare("x", "stream");
+    done(OTHER);
+    frames_get(&f, 1, "x", true);
+    assert_offended(540, "NOT_IMPLEMENTED - basic.get not supported by stream queues queue 'x' in vhost '/'");
+}
+
+/* What it tells may be of a queue that was there before. */
+static void test_a_probe_that_nobody_waits_for(void **state)
+{
+    (void)state;
+    rig_config.believe_types_ms = 1000;
+    declare("x", "classic");
+    done(OTHER);
+    rig.broker.is_lazy = true;
+    frames_get(&f, 1, "x", true);
+    rig_say(&rig, OFFENDER, &f);
+    rig_pump_without_answers(&rig);
+    model_broker_close_channel(&rig.broker, 1);
+    model_broker_answer(&rig.broker, UINT_MAX);
+    rig_pump_without_answers(&rig);
+    declare("x", "classic");
+    rig_say(&rig, OTHER, &f);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(model_broker_run(&rig.broker, 2, UINT_MAX), 1);
+    model_broker_answer(&rig.broker, UINT_MAX);
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_QUEUE_DECLARE_OK_METHOD);
+    assert_int_equal(rig.hub.queues.names.known_count, 0);
+}
+
+static void test_few_are_remembered(void **state)
+{
+    char name[16];
+    (void)state;
+    rig_config.believe_types_ms = 1000;
+    for (int i = 0; i < AMQP_KNOWN_MAX + 10; i++) {
+        snprintf(name, sizeof(name), "q%d", i);
+        get(OTHER, name);
+    }
+    assert_int_equal(rig.hub.queues.names.known_count, AMQP_KNOWN_MAX);
+    const unsigned opened = rig.broker.opened;
+    get(OTHER, "q1033");
+    assert_int_equal(rig.broker.opened, opened);
+    get(OTHER, "q0");
+    assert_int_equal(rig.broker.opened, opened + 1);
+}
+
 /* The second command breaks a rule of its own when its turn comes: what is behind it is not sent. */
 static void test_an_offence_after_a_probe(void **state)
 {
@@ -370,6 +460,11 @@ int main(void)
         TEST(test_a_probe_waits_for_declares),
         TEST(test_many_ask_at_once),
         TEST(test_who_leaves_while_asking),
+        TEST(test_a_type_is_believed_for_a_while),
+        TEST(test_none_is_believed),
+        TEST(test_what_alters_a_type_is_noticed),
+        TEST(test_a_probe_that_nobody_waits_for),
+        TEST(test_few_are_remembered),
         TEST(test_an_offence_after_a_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,7 +169,8 @@ class Commands(Split):
     def check_replies(self, confirms: bool, published: int) -> None:
         """A request is answered; its confirm has the number that comes next."""
         client, server = self.client(), self.client(102)
-        client.call(1, Queue.Declare(queue="requests"), Queue.DeclareOk)
+        requests = server.call(1, Queue.Declare(exclusive=True), Queue.DeclareOk).method.queue
+        server.call(1, Basic.Consume(queue=requests, no_ack=True), Basic.ConsumeOk)
         if confirms:
             client.call(1, Confirm.Select(), Confirm.SelectOk)
         for _ in range(published):
@@ -178,10 +179,10 @@ class Commands(Split):
         if confirms and published:
             self.assertEqual(client.wait(1, Basic.Ack).method.delivery_tag, published)
         client.wait(1, Basic.ConsumeOk)
-        client.publish(1, "", "requests", b"ping", spec.BasicProperties(reply_to=REPLY_TO))
+        client.publish(1, "", requests, b"ping", spec.BasicProperties(reply_to=REPLY_TO))
         if confirms:
             self.assertEqual(client.wait(1, Basic.Ack).method.delivery_tag, published + 1)
-        request = server.call(1, Basic.Get(queue="requests", no_ack=True), Basic.GetOk)
+        request = server.wait(1, Basic.Deliver)
         server.publish(1, "", request.properties.reply_to, b"pong")
         self.assertEqual(client.wait(1, Basic.Deliver).body, b"pong")
 

@@ -22,9 +22,12 @@ static void leave_slot(const struct amqp_lane *lane, struct amqp_slot *slot, str
     amqp_hub_leave_slot(slot->seat->hub, slot, close);
 }
 
-/* Gives all up, one after the other: what was published is done before the rest is given back. */
+/* Gives all up, one after the other: what was published is done before the rest is given back. Where it is
+ * done already, that nothing more is said there need not be waited for. */
 static void leave_slots(struct amqp_lane *lane, struct amqp_command *close)
 {
+    if (amqp_outlet_is_done(lane))
+        amqp_lane_let_outlet_go(lane);
     leave_slot(lane, lane->outlet.slot != NULL ? lane->outlet.slot : lane->slot, close);
 }
 

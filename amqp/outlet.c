@@ -162,6 +162,12 @@ int amqp_outlet_is_ready(struct amqp_lane *lane, const struct amqp_command *comm
            !binds(lane, command);
 }
 
+bool amqp_outlet_is_done(const struct amqp_lane *lane)
+{
+    const struct amqp_debt *debt = &lane->outlet.debts[AMQP_SIDE_PUBLISHING];
+    return debt->due == 0 && !debt->is_loose && lane->outlet.unconfirmed.count[AMQP_HELD_BY_CLIENT] == 0;
+}
+
 bool amqp_outlet_has_fence(const struct amqp_lane *lane, enum amqp_side side)
 {
     return lane->outlet.has_fence && lane->outlet.side == side;

@@ -74,6 +74,9 @@ void amqp_outlet_expect_refusal(struct amqp_lane *lane);
 /* What the broker says, on either side; made such as the client knows it. False: it is not for the client. */
 bool amqp_outlet_hear(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command);
 
+/* Whether all that was published is known to be done, and confirmed if that is due. */
+bool amqp_outlet_is_done(const struct amqp_lane *lane);
+
 /* Whether a fence on this side is to be answered. */
 bool amqp_outlet_has_fence(const struct amqp_lane *lane, enum amqp_side side);
 

@@ -382,6 +382,24 @@ static void test_close_ends_both_in_order(void **state)
     assert_int_equal(rig.broker.published, 2);
 }
 
+/* What it has published is known to be done: it need not wait until the other connection is read again. */
+static void test_close_waits_for_publishes_only(void **state)
+{
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "1");
+    frames_get(&f, 1, "q", true);
+    done(0);
+    rig.apart.broker_reads = false;
+    frames_close(&f, 1);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_int_equal(open_apart(), 1);
+    rig.apart.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(open_apart(), 0);
+}
+
 static void test_what_waits_is_sent_for_one_who_is_gone(void **state)
 {
     (void)state;
@@ -652,6 +670,7 @@ int main(void)
         TEST(test_errors_on_both_sides),
         TEST(test_close_crosses_an_error_of_a_publish),
         TEST(test_close_ends_both_in_order),
+        TEST(test_close_waits_for_publishes_only),
         TEST(test_what_waits_is_sent_for_one_who_is_gone),
         TEST(test_blocked_as_long_as_either_is),
         TEST(test_a_late_joiner_is_told),

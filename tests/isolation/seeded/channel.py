@@ -85,10 +85,12 @@ class ChannelLog:
 
     def free_tag(self, wished: str, nowait: bool) -> str:
         """A consumer tag that is not in use, for a second use would end the connection. Nor was it while a delivery
-        waits for its ack: RabbitMQ would take the ack for one of the new consumer's, and let it have one more."""
+        waits for its ack: RabbitMQ would take the ack for one of the new consumer's, and let it have one more.
+
+        RabbitMQ requeues for one consumer after another, in the order of tags. So only the first one's is random."""
         if not self.outstanding and not self.transactional:
             self.tags = set(self.consumers)
-        if wished not in self.tags and (wished or not nowait):
+        if wished not in self.tags and (wished or not (nowait or self.tags)):
             return wished
         return next(tag for tag in map("w{}".format, range(1000)) if tag not in self.tags)
 

@@ -121,10 +121,10 @@ def basic_get(rng, home):
 
 
 def basic_consume(rng, home, **more):
-    """`more` arguments."""
-    return Command("Basic.Consume", {"queue": home, "consumer_tag": rng.choice(("", "t", "u", "v")),
-                                     "no_ack": flag(rng, .3), "exclusive": flag(rng, .1), "nowait": flag(rng, .1),
-                                     **more})
+    """`more` arguments. The proxies have no transactions after an exclusive consumer with no_ack."""
+    arguments = {"queue": home, "consumer_tag": rng.choice(("", "t", "u", "v")), "no_ack": flag(rng, .3),
+                 "exclusive": flag(rng, .1), "nowait": flag(rng, .1), **more}
+    return Command("Basic.Consume", {**arguments, "no_ack": arguments["no_ack"] and not arguments["exclusive"]})
 
 
 def basic_cancel(rng, _home):

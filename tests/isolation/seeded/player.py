@@ -23,7 +23,7 @@ FRAME_MAX = {"a": 4096, "b": 131072}
 # Channels from which the player looks at queues.
 VIEWS = {name: 200 + number for number, name in enumerate((*QUEUES, DEAD_QUEUE))}
 LOCKED = "405"
-SLOW = ("Tx.Commit", "Basic.Consume", "Basic.Cancel", "Channel.Close")
+SLOW = ("Tx.Commit", "Basic.Consume", "Basic.Cancel", "Queue.Delete", "Channel.Close")
 AFTER_AN_END_SECONDS = 0.1
 REPLY_ADDRESS = re.compile(r"amq\.rabbitmq\.reply-to\.[^' ]+")
 IN_VHOST = r"in vhost \\?'[^' \\]*"  # also where it is cut off
@@ -250,12 +250,14 @@ class Player:
         What comes behind tx.commit or channel.close, and basic.cancel before consume-ok, may end a connection or not.
         The answers to basic.consume and cancel come from the queue, other answers may pass them. With a consumer that
         acks nothing, what was on its way when its channel is closed is lost or not. Queues do acks before messages, if
-        both wait, and deliver in between what an ack has made room for."""
+        both wait, and deliver in between what an ack has made room for. A consumer whose queue is deleted and declared again at once
+        may go on with the new one."""
         parts = [[]]
         logs = [self.open(name, number) for (name, number), _command in step.said]
         is_silent, is_fed = any(log.silent for log in logs), any(log.consumers for log in logs)
         for actor, command in step.said:
             is_silent |= command.name == "Basic.Consume" and command.arguments["no_ack"]
+            is_fed |= command.name == "Basic.Consume"
             is_last = command.arguments.get("queue") == ""  # RabbitMQ looks for it even behind an error, and errs again
             # The proxies' recover-async gives back what has been delivered when it comes, not what is on its way.
             if is_last or command.name in ("Basic.Cancel", "Basic.RecoverAsync"):

@@ -111,7 +111,7 @@ def floods(_rng) -> Theme:
         return Command("Basic.Ack", {"delivery_tag": 0, "multiple": True, "all": True})
     at_home = (c.publish_home, c.basic_ack, nack_one, c.basic_qos, flood)
     return theme({}, {c.basic_consume: 0, c.basic_nack: 0, nack_one: 4, c.basic_recover: 0, lone_consume: 14, flood: 20, ack_all: 8, c.publish_home: 4}, at_home,
-                 actors=LONERS, pace=Pace(.05, apart=("flood", "Queue.Delete")))
+                 actors=LONERS, pace=Pace(.05, apart=("flood",)))
 
 
 def global_qos(_rng) -> Theme:
@@ -119,7 +119,7 @@ def global_qos(_rng) -> Theme:
         return Command("Basic.Qos", {"prefetch_count": rng.choice((0, 1, 2, 10)), "global_qos": flag(rng, .7)})
     at_home = tuple(kind for kind in c.AT_HOME if kind is not c.basic_qos)
     return theme({}, {c.basic_consume: 0, lone_consume: 12, c.basic_qos: 0, qos: 12}, at_home, actors=LONERS,
-                 pace=Pace(apart=("publish", "Queue.Delete")))
+                 pace=Pace(apart=("publish",)))
 
 
 # --- other queues

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What operators limit, take away or close: RabbitMQ applies it to users, vhosts and connections, and here many share one.
+"""What operators limit, take away or close: RabbitMQ applies it to users, vhosts and connections; here many share one.
 
 Each test is played alone, straight against the broker, and through the proxies. Where the outcomes differ the test says
 how, and amqp/DIRECT.md why.
@@ -207,7 +207,8 @@ class Limits(IntegrationTest):
         clients = [side.client(DISOWNED) for side in self.sides]
         for client in clients:
             client.call(1, Queue.Declare(queue="mine", exclusive=True), Queue.DeclareOk)
-        self.for_each_side(f'rabbit_auth_backend_internal:clear_permissions(<<"SIDE-{DISOWNED}">>, <<"SIDE-{PLAIN}">>, W)')
+        whose = f'<<"SIDE-{DISOWNED}">>, <<"SIDE-{PLAIN}">>'
+        self.for_each_side(f"rabbit_auth_backend_internal:clear_permissions({whose}, W)")
         outcomes = []
         for side, client in zip(self.sides, clients):
             client.call(2, Channel.Open(), Channel.OpenOk)

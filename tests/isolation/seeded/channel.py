@@ -177,7 +177,8 @@ class ChannelLog:
         """What was heard since the last time. What was on its way when the channel was closed may have come or not."""
         lines = list(self.answers)
         if self.is_open:
-            lines += [self.tidy(f"to {name}: {text}") for name, texts in sorted(self.deliveries.items()) for text in texts]
+            deliveries = [(name, text) for name, texts in sorted(self.deliveries.items()) for text in texts]
+            lines += [self.tidy(f"to {name}: {text}") for name, text in deliveries]
             lines += [f"confirm {tag} {kind}" for tag, kind in sorted(self.confirms.items())]
             lines += [self.tidy(f"cancelled {name}") for name in sorted(self.cancelled)]
         self._begin()

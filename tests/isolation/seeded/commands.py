@@ -187,5 +187,6 @@ AT_HOME = (publish_home, basic_get, basic_ack, basic_nack, basic_reject, basic_r
 ENDS = (
     Command("Basic.Qos", {"prefetch_size": 1}), Command("Basic.Recover", {"requeue": False}),
     Command("Channel.Open", {}), Command("Queue.DeclareOk", {"queue": "q", "message_count": 0, "consumer_count": 0}),
-    Command("Exchange.Declare", {"exchange": "@strange", "type": "strange"}), Command("Channel.Flow", {"active": False}),
+    Command("Exchange.Declare", {"exchange": "@strange", "type": "strange"}),
+    Command("Channel.Flow", {"active": False}),
     Command("Basic.Publish", {"immediate": True}), Command("body", {}), Command("bye", {}), Command("bye", {}))

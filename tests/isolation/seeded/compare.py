@@ -92,5 +92,5 @@ class Comparison:
 
     def report(self) -> str:
         about = f" --about {self.about}" if self.about else ""
-        return (f"seed {self.seed} is not heard alike (tests/isolation/differential --from {self.seed} --seeds 1{about}):"
-                f"\n{self.difference}")
+        again = f"tests/isolation/differential --from {self.seed} --seeds 1{about}"
+        return f"seed {self.seed} is not heard alike ({again}):\n{self.difference}"

@@ -250,8 +250,8 @@ class Player:
         What comes behind tx.commit or channel.close, and basic.cancel before consume-ok, may end a connection or not.
         The answers to basic.consume and cancel come from the queue, other answers may pass them. With a consumer that
         acks nothing, what was on its way when its channel is closed is lost or not. Queues do acks before messages, if
-        both wait, and deliver in between what an ack has made room for. A consumer whose queue is deleted and declared again at once
-        may go on with the new one."""
+        both wait, and deliver in between what an ack has made room for. A consumer whose queue is deleted and declared
+        again at once may go on with the new one."""
         parts = [[]]
         logs = [self.open(name, number) for (name, number), _command in step.said]
         is_silent, is_fed = any(log.silent for log in logs), any(log.consumers for log in logs)

@@ -102,7 +102,8 @@ def lone_consume(rng, home, **more):
 def floods(_rng) -> Theme:
     """More messages than the proxies let a consumer have at first."""
     def flood(rng, home):
-        return Command("flood", {"routing_key": home, "count": rng.choice((100, 300, 600)), "size": rng.choice((0, 10))})
+        size = {"count": rng.choice((100, 300, 600)), "size": rng.choice((0, 10))}
+        return Command("flood", {"routing_key": home, **size})
 
     def nack_one(rng, _home):
         return Command("Basic.Nack", {**c.a_delivery(rng), "multiple": False, "requeue": flag(rng, .6)})
@@ -110,8 +111,9 @@ def floods(_rng) -> Theme:
     def ack_all(_rng, _home):
         return Command("Basic.Ack", {"delivery_tag": 0, "multiple": True, "all": True})
     at_home = (c.publish_home, c.basic_ack, nack_one, c.basic_qos, flood)
-    return theme({}, {c.basic_consume: 0, c.basic_nack: 0, nack_one: 4, c.basic_recover: 0, lone_consume: 14, flood: 20, ack_all: 8, c.publish_home: 4}, at_home,
-                 actors=LONERS, pace=Pace(.05, apart=("flood",)))
+    changes = {c.basic_consume: 0, c.basic_nack: 0, nack_one: 4, c.basic_recover: 0, lone_consume: 14, flood: 20,
+               ack_all: 8, c.publish_home: 4}
+    return theme({}, changes, at_home, actors=LONERS, pace=Pace(.05, apart=("flood",)))
 
 
 def global_qos(_rng) -> Theme:
@@ -219,7 +221,8 @@ def replies(_rng) -> Theme:
 
 def names(_rng) -> Theme:
     """Names that are empty, long, foreign, or have line ends, which RabbitMQ leaves out of some."""
-    odd = ("", "@\u20ac\u00fc\U0001f407", "@ a  b ", "@" + 200 * "l", "@'quoted'\"", "@a/b%c<>", "@\x01\x7f", "amq.", "@")
+    odd = ("", "@\u20ac\u00fc\U0001f407", "@ a  b ", "@" + 200 * "l", "@'quoted'\"", "@a/b%c<>", "@\x01\x7f", "amq.",
+           "@")
 
     def disguised(rng, name):
         return rng.choice((name, name + "\r\n", "\n" + name, name[:1] + "\r" + name[1:], "\n"))
@@ -250,8 +253,8 @@ def names(_rng) -> Theme:
     def consume(rng, home):
         tag = rng.choice(("\r\n", " ", "\u20ac", "c" * 255, "@"))
         return of_home(c.basic_consume)(rng, home) if flag(rng, .5) else c.basic_consume(rng, home, consumer_tag=tag)
-    return theme({}, {c.basic_consume: 0, consume: 7, c.basic_get: 0, of_home(c.basic_get): 8, of_home(c.queue_purge): 2,
-                      of_home(c.queue_passive): 3, queue_command: 10, exchange_command: 8, binding: 8, publish: 14})
+    return theme({}, {c.basic_consume: 0, consume: 7, c.basic_get: 0, of_home(c.basic_get): 8,
+                      of_home(c.queue_purge): 2, of_home(c.queue_passive): 3, queue_command: 10, exchange_command: 8, binding: 8, publish: 14})
 
 
 THEMES = {kind.__name__: kind for kind in (

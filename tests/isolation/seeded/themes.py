@@ -254,7 +254,8 @@ def names(_rng) -> Theme:
         tag = rng.choice(("\r\n", " ", "\u20ac", "c" * 255, "@"))
         return of_home(c.basic_consume)(rng, home) if flag(rng, .5) else c.basic_consume(rng, home, consumer_tag=tag)
     return theme({}, {c.basic_consume: 0, consume: 7, c.basic_get: 0, of_home(c.basic_get): 8,
-                      of_home(c.queue_purge): 2, of_home(c.queue_passive): 3, queue_command: 10, exchange_command: 8, binding: 8, publish: 14})
+                      of_home(c.queue_purge): 2, of_home(c.queue_passive): 3, queue_command: 10, exchange_command: 8,
+                      binding: 8, publish: 14})
 
 
 THEMES = {kind.__name__: kind for kind in (

@@ -5,8 +5,11 @@
 #include "amqp/method_codec.h"
 #include <assert.h>
 
-#define LINGER_MS   50u
-#define REST_MAX_MS 1000u
+#define LINGER_MS 50u
+#define PATIENCE_MS                                                                                          \
+    5000u /* for the channels that publish, and again for the commands that waited for them                  \
+           */
+#define REST_MAX_MS (2 * PATIENCE_MS)
 
 void amqp_hush_init(struct amqp_hush *hush)
 {
@@ -36,6 +39,10 @@ void amqp_hush_leave(struct amqp_lane *lane)
 
 void amqp_hush_answered(struct amqp_hub *hub)
 {
+    if (hub->hush.given_up > 0) {
+        hub->hush.given_up--;
+        return;
+    }
     assert(hub->hush.admitted > 0);
     hub->hush.until_ms = hub->now + LINGER_MS;
     if (--hub->hush.admitted == 0)
@@ -97,6 +104,8 @@ static int ask(struct amqp_slot *slot)
 {
     switch (slot->state) {
     case AMQP_SLOT_OPEN:
+        if (slot->settling.is_asked) /* and given up: it does not answer */
+            return 0;
         if (slot->settling.is_committing)
             slot->settling.awaits = AMQP_SETTLING_END;
         else if (send_flow(slot) < 0)
@@ -113,45 +122,69 @@ static int ask(struct amqp_slot *slot)
     return 0;
 }
 
+static void ask_if_stirred(struct amqp_hub *hub, struct amqp_slot *slot)
+{
+    if (!slot->settling.is_stirred)
+        return;
+    if (ask(slot) < 0)
+        hub->hush.is_short = true;
+    else
+        hub->hush.due += slot->settling.awaits != AMQP_SETTLING_NOTHING;
+}
+
+static void give_up(struct amqp_hub *hub, struct amqp_slot *slot)
+{
+    (void)hub;
+    slot->settling.awaits = AMQP_SETTLING_NOTHING;
+}
+
 /* Those of a hub's slots on which this one's members speak. */
-static void ask_slots(struct amqp_hub *hub, struct amqp_slots *slots)
+static void each_of(struct amqp_hub *hub, struct amqp_slots *slots,
+                    void (*visit)(struct amqp_hub *, struct amqp_slot *))
 {
     for (uint16_t i = 0; i < slots->count; i++) {
-        struct amqp_slot *slot = &slots->slots[i];
-        if (!slot->settling.is_stirred || hub_for(slot) != hub)
-            continue;
-        if (ask(slot) < 0)
-            hub->hush.is_short = true;
-        else
-            hub->hush.due += slot->settling.awaits != AMQP_SETTLING_NOTHING;
+        if (hub_for(&slots->slots[i]) == hub)
+            visit(hub, &slots->slots[i]);
     }
 }
 
-/* Members may publish on another hub. */
+/* Where the members publish, if that is apart: all of them on the same hub. NULL: nobody does. */
+static struct amqp_hub *publishing_hub(const struct amqp_hub *hub)
+{
+    const struct amqp_seat *seat;
+    TAILQ_FOREACH (seat, &hub->seats, entry) {
+        if (seat->member->publishing.hub != NULL)
+            return seat->member->publishing.hub;
+    }
+    return NULL;
+}
+
+static void each_slot(struct amqp_hub *hub, void (*visit)(struct amqp_hub *, struct amqp_slot *))
+{
+    struct amqp_hub *other = publishing_hub(hub);
+    each_of(hub, &hub->slots, visit);
+    if (other != NULL)
+        each_of(hub, &other->slots, visit);
+}
+
 static void ask_all(struct amqp_hub *hub)
 {
-    const struct amqp_hub *last = NULL;
-    struct amqp_seat *seat;
     hub->hush.is_short = false;
-    ask_slots(hub, &hub->slots);
-    TAILQ_FOREACH (seat, &hub->seats, entry) {
-        struct amqp_hub *other = seat->member->publishing.hub;
-        if (other == NULL || other == last)
-            continue;
-        ask_slots(hub, &other->slots);
-        last = other;
-    }
+    each_slot(hub, ask_if_stirred);
 }
 
 static bool hear_flow_ok(struct amqp_slot *slot)
 {
     struct amqp_settling *settling = &slot->settling;
     bool is_ours = false;
-    if (settling->awaits == AMQP_SETTLING_FLOW && settling->before == 0) {
+    if (settling->awaits != AMQP_SETTLING_FLOW && !settling->is_asked) {
+        /* somebody else's */
+    } else if (settling->before == 0) {
         is_ours = settling->is_asked;
         settling->is_asked = false;
-        settle(slot);
-    } else if (settling->awaits == AMQP_SETTLING_FLOW) {
+        if (settling->awaits == AMQP_SETTLING_FLOW)
+            settle(slot);
+    } else {
         settling->before--;
     }
     if (settling->flows > 0)
@@ -187,6 +220,7 @@ static void begin(struct amqp_hub *hub)
 {
     hub->hush.state = AMQP_HUSH_SETTLING;
     hub->hush.begun_ms = hub->hush.until_ms = hub->now;
+    hub->hush.patience_ms = hub->now + PATIENCE_MS;
     ask_all(hub);
 }
 
@@ -195,6 +229,7 @@ static void admit(struct amqp_hub *hub)
 {
     struct amqp_asking *asking;
     hub->hush.state = AMQP_HUSH_QUIET;
+    hub->hush.patience_ms = hub->now + PATIENCE_MS;
     while ((asking = TAILQ_FIRST(&hub->hush.waiting)) != NULL) {
         TAILQ_REMOVE(&hub->hush.waiting, asking, entry);
         asking->state = AMQP_ASKING_QUIET;
@@ -215,9 +250,36 @@ static void end(struct amqp_hub *hub)
     }
 }
 
+/* Who is blocked is not to blame for being silent, and gets all the time again afterwards. */
+static bool is_blocked(const struct amqp_hub *hub)
+{
+    const struct amqp_hub *other = publishing_hub(hub);
+    return hub->blocked[0] != '\0' || (other != NULL && other->blocked[0] != '\0');
+}
+
+static void lose_patience(struct amqp_hub *hub)
+{
+    struct amqp_hush *hush = &hub->hush;
+    if (is_blocked(hub)) {
+        hush->patience_ms = hub->now + PATIENCE_MS;
+        return;
+    }
+    hush->times_given_up++;
+    if (hush->state == AMQP_HUSH_SETTLING) {
+        each_slot(hub, give_up);
+        hush->due = 0;
+        hush->is_short = false;
+    } else {
+        hush->given_up += hush->admitted;
+        hush->admitted = 0;
+    }
+}
+
 void amqp_hush_run(struct amqp_hub *hub)
 {
     struct amqp_hush *hush = &hub->hush;
+    if (hush->state != AMQP_HUSH_NONE && hub->now >= hush->patience_ms)
+        lose_patience(hub);
     if (hush->state == AMQP_HUSH_NONE && !TAILQ_EMPTY(&hush->waiting) && hub->now >= hush->rest_ms)
         begin(hub);
     else if (hush->state == AMQP_HUSH_SETTLING && hush->is_short)
@@ -233,7 +295,9 @@ uint64_t amqp_hush_deadline(const struct amqp_hub *hub)
     const struct amqp_hush *hush = &hub->hush;
     if (hush->state == AMQP_HUSH_QUIET && hush->admitted == 0)
         return hush->until_ms;
-    return hush->state == AMQP_HUSH_NONE && !TAILQ_EMPTY(&hush->waiting) ? hush->rest_ms : UINT64_MAX;
+    if (hush->state != AMQP_HUSH_NONE)
+        return hush->patience_ms;
+    return TAILQ_EMPTY(&hush->waiting) ? UINT64_MAX : hush->rest_ms;
 }
 
 void amqp_hush_slots_lost(struct amqp_hub *hub)

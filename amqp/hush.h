@@ -14,6 +14,9 @@
  * channel on which one was sent lately is asked to say when it is through, by a channel.flow with active=1,
  * which changes nothing and is answered in its turn. In QUIET those go on who had asked. Who asks later waits
  * for the next hush, which begins no sooner than after as long as the last one took.
+ *
+ * A channel that does not answer for five seconds, while the connection is not blocked, is not waited for any
+ * more; a command neither. Such a hush prevents nothing, but one channel must not keep all from publishing.
  */
 
 #include "amqp/names.h"
@@ -36,6 +39,9 @@ struct amqp_hush {
     unsigned due;                      /* SETTLING: channels that have yet to say that they are through */
     bool is_short;                     /* memory was, so that some are yet to be asked */
     unsigned admitted;                 /* commands that may pass, or are not answered yet */
+    unsigned given_up;                 /* likewise, for which nobody waits any more */
+    unsigned times_given_up;           /* so many hushes have prevented nothing */
+    uint64_t patience_ms;              /* SETTLING, QUIET: when those that are awaited are given up */
     uint64_t begun_ms;
     uint64_t until_ms; /* QUIET: it lasts at least so long */
     uint64_t rest_ms;  /* NONE: until then no other begins */
@@ -72,7 +78,8 @@ void amqp_hush_slot_over(struct amqp_slot *slot);
 /* Begins and ends hushes, lets those go on who have waited. May end members and destroy lanes. */
 void amqp_hush_run(struct amqp_hub *hub);
 
-/* When the next one may begin that somebody waits for; UINT64_MAX: nobody does. */
+/* When something is due: the next one that somebody waits for, or the end of patience. UINT64_MAX: nothing.
+ */
 uint64_t amqp_hush_deadline(const struct amqp_hub *hub);
 
 /* The connection is lost: what its channels have yet to say, maybe to those in another hub's hush, is not

@@ -42,9 +42,9 @@ enum amqp_slot_user {
 struct amqp_settling {
     bool is_stirred;    /* a publish, commit or cancel was sent that may not be through */
     bool is_committing; /* tx.commit is not answered */
-    bool is_asked;      /* FLOW: the one that is awaited is the hush's own */
+    bool is_asked;      /* the hush's own channel.flow is not answered, awaited or given up */
     uint16_t flows;     /* channel.flow that are not answered */
-    uint16_t before;    /* FLOW: that many will be answered before the one that is awaited */
+    uint16_t before;    /* FLOW, or asked: that many will be answered before the one that is meant */
     enum {
         AMQP_SETTLING_NOTHING,
         AMQP_SETTLING_FLOW, /* flow-ok */

@@ -160,7 +160,7 @@ void model_names_disturb(struct model_broker *model, uint16_t number, uint32_t m
         method != AMQP_BASIC_CANCEL_METHOD)
         return;
     for (uint16_t i = 1; i < MODEL_CHANNELS; i++) {
-        if (main->channels[i].is_making && (i != number || main != model))
+        if (main->channels[i].is_making && !main->names.is_lenient && (i != number || main != model))
             model_kill(main, AMQP_CODE_INTERNAL_ERROR, method, "while a queue is made or deleted");
     }
 }

@@ -40,6 +40,7 @@ struct model_names {
     struct model_name list[MODEL_NAMES];
     unsigned made_up;
     bool refuses_deletes; /* with 403: the user may not */
+    bool is_lenient; /* it does not die of what is said at the wrong time: the hub has given up waiting */
 
     /* Who is behind a channel that is opened, and whether a session still goes on. */
     int (*session_of)(void *ctx, uint16_t channel);

@@ -330,6 +330,7 @@ static size_t pump_hub(struct rig *rig, struct amqp_hub *hub, struct model_broke
 static size_t pump_brokers(struct rig *rig)
 {
     struct rig_apart *apart = &rig->apart;
+    rig->broker.names.is_lenient = rig->hub.hush.times_given_up > 0;
     size_t moved = pump_hub(rig, &rig->hub, &rig->broker, rig->broker_reads, &rig->is_down);
     if (rig->is_pair)
         moved += pump_hub(rig, &apart->hub, &apart->broker, apart->broker_reads, &apart->is_down);
@@ -359,10 +360,13 @@ void rig_pump_without_answers(struct rig *rig)
 /* A hush that is due by the clock begins, or ends. False: there is none. */
 static bool pass_hush(struct rig *rig)
 {
+    const struct amqp_hush *hush = &rig->hub.hush;
     const uint64_t due = amqp_hush_deadline(&rig->hub);
-    if (due == UINT64_MAX || rig->is_down)
+    const bool waits_for_broker = hush->state == AMQP_HUSH_SETTLING || hush->admitted > 0;
+    if (due == UINT64_MAX || rig->is_down || waits_for_broker)
         return false;
     rig->now = due > rig->now ? due : rig->now;
+    amqp_hub_tick(&rig->hub, rig->now);
     return true;
 }
 

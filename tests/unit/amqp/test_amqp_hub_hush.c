@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -386,6 +387,91 @@ static void test_hushes_leave_time_between(void **state)
     assert_int_equal(rig_count(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD), 2);
 }
 
+/* All channels but the publisher's (2) do what they were told. */
+static void all_but_the_publisher_work(void)
+{
+    for (unsigned i = 0; i < 20; i++) {
+        for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
+            model_broker_run(&rig.broker, n, n == 2 ? 0 : UINT_MAX);
+        model_broker_answer(&rig.broker, UINT_MAX);
+        rig_pump_without_answers(&rig);
+    }
+}
+
+static void time_passes(uint64_t ms)
+{
+    rig.now += ms;
+    amqp_hub_tick(&rig.hub, rig.now);
+    rig_pump_without_answers(&rig);
+}
+
+static void test_a_channel_that_does_not_answer(void **state)
+{
+    (void)state;
+    rig.broker.is_lazy = true;
+    publish();
+    say(PUBLISHER);
+    frames_delete(&f, 1, "quorum");
+    say(MAKER);
+    all_but_the_publisher_work();
+    assert_int_equal(rig.hub.hush.state, AMQP_HUSH_SETTLING);
+    assert_int_equal(amqp_hub_deadline(&rig.hub), rig.now + 5000);
+    time_passes(4999);
+    assert_int_equal(rig.hub.hush.state, AMQP_HUSH_SETTLING);
+    time_passes(1);
+    all_but_the_publisher_work();
+    assert_true(rig_got(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD));
+    publish();
+    say(PUBLISHER);
+    time_passes(50);
+    assert_int_equal(rig.hub.hush.state, AMQP_HUSH_NONE);
+
+    time_passes(10000); /* the next one does not wait for it */
+    frames_delete(&f, 1, "quorum2");
+    say(MAKER);
+    all_but_the_publisher_work();
+    assert_int_equal(rig_count(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD), 2);
+    rig.broker.is_lazy = false;
+    rig_pump(&rig);
+    assert_int_equal(published(), 2);
+    assert_false(rig_got(&rig, PUBLISHER, AMQP_CHANNEL_FLOW_OK_METHOD)); /* late, and still not its own */
+    assert_false(rig.hub.slots.slots[1].settling.is_asked);
+}
+
+static void test_a_delete_that_is_not_answered(void **state)
+{
+    (void)state;
+    begin_delete();
+    rig.broker.is_lazy = true; /* lest it die of the publish */
+    publish();
+    say(PUBLISHER);
+    time_passes(4999);
+    assert_int_equal(amqp_hub_deadline(&rig.hub), rig.now + 1);
+    time_passes(1);
+    assert_int_equal(rig.hub.hush.state, AMQP_HUSH_NONE);
+    model_broker_answer(&rig.broker, UINT_MAX);
+    rig_pump(&rig);
+    assert_int_equal(published(), 1);
+    assert_true(rig_got(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD));
+    assert_int_equal(rig.hub.hush.given_up, 0);
+}
+
+/* It is the broker that holds all up. */
+static void test_patience_with_a_blocked_connection(void **state)
+{
+    (void)state;
+    begin_delete();
+    snprintf(rig.hub.blocked, sizeof(rig.hub.blocked), "low on memory");
+    publish();
+    say(PUBLISHER);
+    time_passes(60000);
+    assert_int_equal(rig.hub.hush.state, AMQP_HUSH_QUIET);
+    rig.hub.blocked[0] = '\0';
+    time_passes(4999);
+    assert_int_equal(rig.hub.hush.state, AMQP_HUSH_QUIET);
+    assert_int_equal(published(), 0);
+}
+
 /* Those who have asked before it is quiet share a hush. */
 static void test_several_at_once(void **state)
 {
@@ -423,6 +509,9 @@ int main(void)
         TEST(test_a_delete_that_is_refused),
         TEST(test_a_connection_that_is_lost),
         TEST(test_hushes_leave_time_between),
+        TEST(test_a_channel_that_does_not_answer),
+        TEST(test_a_delete_that_is_not_answered),
+        TEST(test_patience_with_a_blocked_connection),
         TEST(test_several_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

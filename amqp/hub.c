@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "amqp/hub.h"
-#include "amqp/content_check.h"
+#include "amqp/hub_internal.h"
 #include "amqp/member.h"
-#include "amqp/method_codec.h"
-#include "amqp/wire.h"
 #include <amqp.h>
 #include <amqp_framing.h>
 #include <assert.h>
@@ -12,12 +9,6 @@
 enum { PLAIN_QUEUES_MAX = 10000 };
 
 static const struct amqp_back_ops back_ops;
-static const struct amqp_assembler_rules broker_rules = {.sender = AMQP_BY_SERVER, .body_max = UINT64_MAX};
-
-static struct amqp_hub *hub_of(struct amqp_back *back)
-{
-    return (struct amqp_hub *)((char *)back - offsetof(struct amqp_hub, back));
-}
 
 static struct amqp_hub *hub_of_fair(struct amqp_fair *fair)
 {
@@ -35,8 +26,7 @@ void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_com
         hub->ops->on_wake(hub);
 }
 
-/* Nobody's slots are ours. */
-static struct amqp_flow *flow_of(struct amqp_hub *hub, const struct amqp_slot *slot)
+struct amqp_flow *amqp_hub_flow_of(struct amqp_hub *hub, const struct amqp_slot *slot)
 {
     return slot->seat != NULL ? &slot->seat->up : &hub->errands.up;
 }
@@ -57,10 +47,10 @@ void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct am
     }
     close->channel = slot->number;
     amqp_slot_close_queued(slot);
-    amqp_hub_send(hub, flow_of(hub, slot), close);
+    amqp_hub_send(hub, amqp_hub_flow_of(hub, slot), close);
 }
 
-static void free_slot(struct amqp_seat *seat, bool is_free)
+void amqp_hub_free_slot(struct amqp_seat *seat, bool is_free)
 {
     if (is_free && seat != NULL)
         amqp_member_slot_freed(seat);
@@ -79,7 +69,7 @@ static void on_written(struct amqp_fair *fair, struct amqp_flow *flow, const str
     if (slot->user == AMQP_SLOT_OURS)
         amqp_errands_close_ok_written(hub, slot);
     else
-        free_slot(seat, amqp_slot_close_ok_written(&hub->slots, slot));
+        amqp_hub_free_slot(seat, amqp_slot_close_ok_written(&hub->slots, slot));
 }
 
 /* --- memory --- */
@@ -115,194 +105,18 @@ static void wake_all(struct amqp_hub *hub)
         seat->member->ops->on_wake(seat->member);
 }
 
-/* --- from the broker --- */
-
-static int confused(struct amqp_exception *e, const struct amqp_frame *frame)
-{
-    amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CHANNEL_ERROR, 0,
-                       "the broker sent a frame out of place on channel %u", frame->channel);
-    return -1;
-}
-
-/* The Close-Ok is made of what is at hand, so that it can't fail. */
-void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_flow *flow, const struct amqp_slot *slot,
-                            struct amqp_command *spare)
-{
-    amqp_put_u32(spare->payload, AMQP_CHANNEL_CLOSE_OK_METHOD);
-    spare->payload_len = 4;
-    spare->spec = amqp_method_spec(AMQP_CHANNEL_CLOSE_OK_METHOD);
-    spare->channel = slot->number;
-    amqp_hub_send(hub, flow, spare);
-}
-
-/* What the Close-Ok to `close` is made of: `close` itself only if there is nothing else. */
-static struct amqp_command *take_spare(struct amqp_slot *slot, struct amqp_command *close)
-{
-    amqp_channel_close_ok_t close_ok = {0};
-    struct amqp_command *spare = slot->spare;
-    slot->spare = NULL;
-    if (spare == NULL)
-        spare = amqp_command_make(AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
-    return spare != NULL ? spare : close;
-}
-
-static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
-{
-    struct amqp_seat *seat = slot->seat;
-    struct amqp_lane *lane = slot->lane;
-    const struct amqp_exception none = {0};
-    struct amqp_flow *up = flow_of(hub, slot);
-    const bool purged = amqp_flow_purge(&hub->fair, up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
-    struct amqp_command *answer = take_spare(slot, command);
-    if (slot->state == AMQP_SLOT_KEPT)
-        amqp_kept_remove(hub, slot);
-    amqp_slot_close_heard(slot, purged);
-    slot->lane = NULL;
-    if (answer == command)
-        command = NULL;
-    amqp_hub_send_close_ok(hub, up, slot, answer);
-    amqp_queues_slot_over(hub, slot);
-    amqp_hush_slot_over(slot);
-    if (lane != NULL)
-        amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, seat->side, command), &none);
-    else
-        amqp_command_destroy(command);
-}
-
-/* All is said on the slot for the lane that has left it. */
-static void end_lane(struct amqp_hub *hub, struct amqp_slot *slot)
-{
-    struct amqp_lane *lane = slot->lane;
-    const struct amqp_exception none = {0};
-    slot->lane = NULL;
-    amqp_queues_slot_over(hub, slot);
-    if (lane != NULL)
-        amqp_member_judge(slot->seat->member, lane, amqp_lane_hear_close_ok(lane, slot->seat->side), &none);
-}
-
-static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
-{
-    struct amqp_seat *seat = slot->seat;
-    end_lane(hub, slot);
-    amqp_hush_slot_over(slot);
-    free_slot(seat, amqp_slot_close_ok_heard(&hub->slots, slot));
-}
-
-static void hear_fence(struct amqp_hub *hub, struct amqp_slot *slot)
-{
-    struct amqp_seat *seat = slot->seat;
-    end_lane(hub, slot);
-    amqp_kept_add(hub, slot);
-    free_slot(seat, true);
-}
-
-static bool is_reply_token(void *ctx, struct amqp_span token)
-{
-    struct amqp_hub *hub = ctx;
-    return amqp_tokens_use(&hub->tokens, token);
-}
-
-/* The broker replaces "amq.rabbitmq.reply-to" in reply_to by a token that leads back to the requester. */
-static void note_reply_token(struct amqp_hub *hub, const struct amqp_command *command)
-{
-    struct amqp_properties properties;
-    if (command->header_len == 0 || !amqp_properties_check(amqp_command_properties(command), &properties) ||
-        !amqp_properties_has(&properties, AMQP_PROPERTY_REPLY_TO))
-        return;
-    if (amqp_is_reply_address(properties.values[AMQP_PROPERTY_REPLY_TO]))
-        amqp_tokens_add(&hub->tokens, properties.values[AMQP_PROPERTY_REPLY_TO]);
-}
-
-static void hear_command(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
-{
-    struct amqp_exception e = {0};
-    if (slot->lane == NULL) {
-        amqp_command_destroy(command);
-        return;
-    }
-    note_reply_token(hub, command);
-    amqp_member_judge(slot->seat->member, slot->lane,
-                      amqp_lane_hear(slot->lane, slot->seat->side, command, &e), &e);
-}
-
-/* A complete command. 0 or -1: it can't be. */
-static int hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
-{
-    const uint32_t method = command->spec->id;
-    if (method == AMQP_CHANNEL_CLOSE_METHOD) {
-        if (!amqp_slot_may_be_closed(slot)) {
-            amqp_command_destroy(command);
-            return 0;
-        }
-        hear_close(hub, slot, command);
-    } else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD) {
-        amqp_command_destroy(command);
-        if (slot->state == AMQP_SLOT_OPEN || slot->state == AMQP_SLOT_FENCED || slot->state == AMQP_SLOT_KEPT)
-            return -1;
-        hear_close_ok(hub, slot);
-    } else if (amqp_hush_hear(slot, method)) {
-        amqp_command_destroy(command);
-    } else if (method == AMQP_CHANNEL_FLOW_OK_METHOD && slot->state == AMQP_SLOT_FENCED) {
-        amqp_command_destroy(command);
-        hear_fence(hub, slot);
-    } else {
-        command->is_quiet = !amqp_queues_hear(hub, slot, command);
-        hear_command(hub, slot, command);
-    }
-    return 0;
-}
-
-static int hear_whose(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
-{
-    return slot->user == AMQP_SLOT_OURS ? amqp_errands_hear(hub, slot, command) : hear(hub, slot, command);
-}
-
-/*
- * In RabbitMQ one process says a channel's Close and another all else, so deliveries may come behind the
- * Close: until the Close-Ok is written, and even a little later, up to the next open-ok. They are nobody's
- * any more.
- */
-static bool is_late(struct amqp_slot *slot, const struct amqp_frame *frame)
-{
-    if (slot == NULL || slot->state == AMQP_SLOT_ANSWERING)
-        return true;
-    if (frame->type == AMQP_FRAME_METHOD && frame->size >= 4 &&
-        amqp_get_u32(frame->payload) == AMQP_CHANNEL_OPEN_OK_METHOD)
-        slot->has_answered = true;
-    return !slot->has_answered;
-}
-
-static int on_frame(struct amqp_back *back, const struct amqp_frame *frame, struct amqp_exception *e,
-                    uint64_t now)
-{
-    struct amqp_hub *hub = hub_of(back);
-    struct amqp_slot *slot = amqp_slots_find(&hub->slots, frame->channel);
-    struct amqp_command *command = NULL;
-    hub->now = now;
-    if (frame->channel > hub->slots.count)
-        return confused(e, frame);
-    if (is_late(slot, frame))
-        return 0;
-    switch (amqp_assembler_feed(&slot->assembler, &broker_rules, frame, &command, e)) {
-    case AMQP_ASSEMBLER_MORE: return 0;
-    case AMQP_ASSEMBLER_COMMAND: return hear_whose(hub, slot, command) < 0 ? confused(e, frame) : 0;
-    case AMQP_ASSEMBLER_NO_MEMORY:
-        amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
-        return -1;
-    default: return -1;
-    }
-}
+/* --- the connection --- */
 
 static void on_login(struct amqp_back *back)
 {
-    struct amqp_hub *hub = hub_of(back);
+    struct amqp_hub *hub = amqp_hub_of_back(back);
     if (hub->ops->on_login != NULL)
         hub->ops->on_login(hub);
 }
 
 static void on_running(struct amqp_back *back)
 {
-    struct amqp_hub *hub = hub_of(back);
+    struct amqp_hub *hub = amqp_hub_of_back(back);
     if (amqp_slots_init(&hub->slots, back->channel_max, AMQP_ERRAND_CHANNELS) < 0)
         amqp_back_lost(back, "out of memory");
     else
@@ -311,7 +125,7 @@ static void on_running(struct amqp_back *back)
 
 static void on_blocked(struct amqp_back *back, const char *reason)
 {
-    struct amqp_hub *hub = hub_of(back);
+    struct amqp_hub *hub = amqp_hub_of_back(back);
     struct amqp_seat *seat;
     const char *text = reason != NULL && reason[0] == '\0' ? "blocked" : reason;
     snprintf(hub->blocked, sizeof(hub->blocked), "%s", text != NULL ? text : "");
@@ -347,7 +161,7 @@ static void name_suspect(struct amqp_hub *hub, const struct amqp_exception *e)
 
 static void on_down(struct amqp_back *back, const struct amqp_exception *e)
 {
-    struct amqp_hub *hub = hub_of(back);
+    struct amqp_hub *hub = amqp_hub_of_back(back);
     const struct amqp_exception why = *e;
     name_suspect(hub, &why);
     cut_off_members(hub, &why);
@@ -363,12 +177,18 @@ static void on_down(struct amqp_back *back, const struct amqp_exception *e)
 static const struct amqp_back_ops back_ops = {
     .on_login = on_login,
     .on_running = on_running,
-    .on_frame = on_frame,
+    .on_frame = amqp_hub_hear_frame,
     .on_blocked = on_blocked,
     .on_down = on_down,
 };
 
 /* --- the hub --- */
+
+static bool is_reply_token(void *ctx, struct amqp_span token)
+{
+    struct amqp_hub *hub = ctx;
+    return amqp_tokens_use(&hub->tokens, token);
+}
 
 /* For texts. */
 static void note_vhost(struct amqp_hub *hub, struct amqp_span vhost)

@@ -38,6 +38,10 @@ struct amqp_hub_ops {
     void (*on_suspect)(struct amqp_hub *hub, struct amqp_member *member,
                        const struct amqp_method_spec *method);
 
+    /* The broker does not answer what a hush waits for: who publishes goes on, and the connection may be lost
+     * by that (amqp/hush.h). NULL: don't care. */
+    void (*on_hush_given_up)(struct amqp_hub *hub);
+
     /* It is over, as on_down of amqp/back.h; all members have been told, and none is left. */
     void (*on_down)(struct amqp_hub *hub, const struct amqp_exception *e);
 

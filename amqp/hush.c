@@ -264,7 +264,8 @@ static void lose_patience(struct amqp_hub *hub)
         hush->patience_ms = hub->now + PATIENCE_MS;
         return;
     }
-    hush->times_given_up++;
+    if (hub->ops->on_hush_given_up != NULL)
+        hub->ops->on_hush_given_up(hub);
     if (hush->state == AMQP_HUSH_SETTLING) {
         each_slot(hub, give_up);
         hush->due = 0;

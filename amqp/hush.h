@@ -40,7 +40,6 @@ struct amqp_hush {
     bool is_short;                     /* memory was, so that some are yet to be asked */
     unsigned admitted;                 /* commands that may pass, or are not answered yet */
     unsigned given_up;                 /* likewise, for which nobody waits any more */
-    unsigned times_given_up;           /* so many hushes have prevented nothing */
     uint64_t patience_ms;              /* SETTLING, QUIET: when those that are awaited are given up */
     uint64_t begun_ms;
     uint64_t until_ms; /* QUIET: it lasts at least so long */

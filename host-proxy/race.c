@@ -194,6 +194,13 @@ static void hub_on_suspect(struct amqp_uv_hub *uv_hub, struct amqp_member *membe
     race->ops->on_suspect(race, member, method);
 }
 
+static void hub_on_hush_given_up(struct amqp_uv_hub *uv_hub)
+{
+    struct race *race = attempt_of(uv_hub)->race;
+
+    race->ops->on_hush_given_up(race);
+}
+
 bool race_is_refusal(const struct amqp_exception *e)
 {
     return e->code == AMQP_CODE_ACCESS_REFUSED || e->code == AMQP_CODE_NOT_ALLOWED ||
@@ -243,6 +250,7 @@ static const struct amqp_uv_hub_ops hub_ops = {
     .on_login = hub_on_login,
     .on_running = hub_on_running,
     .on_suspect = hub_on_suspect,
+    .on_hush_given_up = hub_on_hush_given_up,
     .on_down = hub_on_down,
     .on_closed = hub_on_closed,
 };

@@ -33,6 +33,7 @@ struct race_ops {
 
     /* As in amqp_uv_hub_ops. */
     void (*on_suspect)(struct race *race, struct amqp_member *member, const struct amqp_method_spec *method);
+    void (*on_hush_given_up)(struct race *race);
 
     /* The connection is lost, or none came about: `e` has the broker's words, or what was wrong with each
      * node. It may be started again at once. */

@@ -369,10 +369,17 @@ static void on_suspect(struct race *race, struct amqp_member *member, const stru
     pool->ops->on_suspect(pool, member, method->name);
 }
 
+static void on_hush_given_up(struct race *race)
+{
+    log_warning(of_race(race)->object,
+                "broker does not answer: publishing goes on while a queue is deleted or a stream made");
+}
+
 static const struct race_ops race_ops = {
     .on_login = on_login,
     .on_running = on_running,
     .on_suspect = on_suspect,
+    .on_hush_given_up = on_hush_given_up,
     .on_down = on_down,
     .on_closed = on_closed,
 };

@@ -167,6 +167,14 @@ static void hub_on_suspect(struct amqp_hub *hub, struct amqp_member *member,
         uv_hub->ops->on_suspect(uv_hub, member, method);
 }
 
+static void hub_on_hush_given_up(struct amqp_hub *hub)
+{
+    struct amqp_uv_hub *uv_hub = amqp_uv_hub_of(hub);
+
+    if (uv_hub->ops->on_hush_given_up != NULL)
+        uv_hub->ops->on_hush_given_up(uv_hub);
+}
+
 static void hub_on_running(struct amqp_hub *hub)
 {
     amqp_uv_hub_of(hub)->ops->on_running(amqp_uv_hub_of(hub));
@@ -198,6 +206,7 @@ int amqp_uv_hub_open(struct amqp_uv_hub *uv_hub, struct mux_uv_loop *mux_loop, i
     uv_hub->hub_ops = (struct amqp_hub_ops){.on_login = hub_on_login,
                                             .on_running = hub_on_running,
                                             .on_suspect = hub_on_suspect,
+                                            .on_hush_given_up = hub_on_hush_given_up,
                                             .on_down = hub_on_down,
                                             .on_wake = hub_on_wake};
     uv_hub->out = malloc(AMQP_HUB_WRITE_MIN);

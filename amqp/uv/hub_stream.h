@@ -13,10 +13,11 @@
 struct amqp_uv_hub;
 
 struct amqp_uv_hub_ops {
-    /* As in amqp_hub_ops; on_login and on_suspect may be NULL. */
+    /* As in amqp_hub_ops; on_login, on_suspect and on_hush_given_up may be NULL. */
     void (*on_login)(struct amqp_uv_hub *uv_hub);
     void (*on_suspect)(struct amqp_uv_hub *uv_hub, struct amqp_member *member,
                        const struct amqp_method_spec *method);
+    void (*on_hush_given_up)(struct amqp_uv_hub *uv_hub);
     void (*on_running)(struct amqp_uv_hub *uv_hub);
 
     /* As in amqp_hub_ops. The socket closes itself after this call. */

@@ -56,13 +56,22 @@ static void on_suspect(struct amqp_hub *hub, struct amqp_member *member,
     current->suspect_method = method->name;
 }
 
+static void on_hush_given_up(struct amqp_hub *hub)
+{
+    (void)hub;
+    current->broker.names.is_lenient = true;
+}
+
 static void on_hub_wake(struct amqp_hub *hub)
 {
     (void)hub;
 }
 
-static const struct amqp_hub_ops hub_ops = {
-    .on_running = on_running, .on_suspect = on_suspect, .on_down = on_down, .on_wake = on_hub_wake};
+static const struct amqp_hub_ops hub_ops = {.on_running = on_running,
+                                            .on_suspect = on_suspect,
+                                            .on_hush_given_up = on_hush_given_up,
+                                            .on_down = on_down,
+                                            .on_wake = on_hub_wake};
 
 static void on_login(struct amqp_member *member, const struct amqp_login *login)
 {
@@ -330,7 +339,6 @@ static size_t pump_hub(struct rig *rig, struct amqp_hub *hub, struct model_broke
 static size_t pump_brokers(struct rig *rig)
 {
     struct rig_apart *apart = &rig->apart;
-    rig->broker.names.is_lenient = rig->hub.hush.times_given_up > 0;
     size_t moved = pump_hub(rig, &rig->hub, &rig->broker, rig->broker_reads, &rig->is_down);
     if (rig->is_pair)
         moved += pump_hub(rig, &apart->hub, &apart->broker, apart->broker_reads, &apart->is_down);

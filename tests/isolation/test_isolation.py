@@ -23,10 +23,12 @@ from harness.paths import build_dir
 from harness.workspace import wait_until
 from isolib import arguments, channels, exclusive, framing, queue_types, shared, soft
 from isolib.deviations import DEVIATIONS
+from isolib.outcome import lacks_answers
 from isolib.program import Program
 from isolib.side import Side
 
 GROUPS = (framing, channels, arguments, queue_types, soft, exclusive, shared)
+ATTEMPTS = 3  # to hear all that RabbitMQ answers before it closes a connection
 
 
 class Isolation(IntegrationTest):
@@ -84,6 +86,10 @@ class Isolation(IntegrationTest):
             promise = beside.submit(self.alone.run, program)
             outcome = self.shared.run(program) if self.shared else None
             alone = promise.result()
+        attempts = ATTEMPTS if outcome and program.name not in DEVIATIONS else 0
+        for _ in range(attempts):
+            if lacks_answers(alone, outcome):
+                alone = self.alone.run(program)
         self._record(program, alone=alone, shared=outcome)
         self.assertTrue(program.is_met_by(alone), f"alone, the outcome is not {program.expects}: {alone}")
         self.alone.check()

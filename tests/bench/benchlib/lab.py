@@ -42,6 +42,14 @@ def _values(output: str) -> dict[str, float]:
     return {key: float(value) for key, value in (line.split("=") for line in output.splitlines())}
 
 
+def client_command(name: str, mode: str, target: str, **options) -> list[str]:
+    """Runs one of the load clients against ADDRESS:PORT."""
+    words = [str(program(name)), mode, "--target", target]
+    for option, value in options.items():
+        words += [f"--{option}", str(value)]
+    return words
+
+
 class Lab:
     """The far end's processes, and what one does with a contender in between."""
 
@@ -97,10 +105,7 @@ class Lab:
     # --- load
 
     def command(self, contender: Contender, mode: str, service: str, **options) -> list[str]:
-        words = [str(program("bench-load")), mode, "--target", contender.at[service]]
-        for name, value in options.items():
-            words += [f"--{name}", str(value)]
-        return words
+        return client_command("bench-load", mode, contender.at[service], **options)
 
     def run(self, contender: Contender, command: list[str]) -> dict[str, float]:
         """Runs a load client to its end and returns what it printed; then lets things settle."""

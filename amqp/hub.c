@@ -98,11 +98,11 @@ bool amqp_hub_lets_read(struct amqp_hub *hub, struct amqp_member *member, bool i
     return hub->favourite == member;
 }
 
-static void wake_all(struct amqp_hub *hub)
+/* What is held has become less: whoever was not read for that may be now. */
+static void wake_crowd(struct amqp_hub *hub)
 {
-    struct amqp_seat *seat;
-    TAILQ_FOREACH (seat, &hub->seats, entry)
-        seat->member->ops->on_wake(seat->member);
+    while (!TAILQ_EMPTY(&hub->crowd))
+        amqp_seat_wake(TAILQ_FIRST(&hub->crowd));
 }
 
 /* --- the connection --- */
@@ -202,6 +202,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     *hub = (struct amqp_hub){.ops = ops, .config = config, .now = now};
     assert(config->back.frame_max > 0 && config->back.frame_max <= AMQP_HUB_FRAME_MAX);
     TAILQ_INIT(&hub->seats);
+    TAILQ_INIT(&hub->crowd);
     TAILQ_INIT(&hub->slots.free);
     amqp_kept_init(&hub->kept);
     amqp_fair_init(&hub->fair, on_written);
@@ -262,7 +263,7 @@ size_t amqp_hub_write(struct amqp_hub *hub, uint8_t *buf, size_t size, uint64_t 
         amqp_back_sent(&hub->back, now);
     run(hub);
     if (amqp_hub_cost(hub) < before)
-        wake_all(hub);
+        wake_crowd(hub);
     return used;
 }
 
@@ -315,7 +316,7 @@ void amqp_hub_tick(struct amqp_hub *hub, uint64_t now)
                            "memory is short and the rest of a message did not come in time");
         amqp_member_end(hub->favourite, &e, now);
         hub->favourite = NULL;
-        wake_all(hub);
+        wake_crowd(hub);
     }
     amqp_kept_run(hub);
     amqp_back_tick(&hub->back, now);

@@ -96,7 +96,8 @@ struct amqp_hub {
     uint16_t last_channel;                      /* on which */
     struct amqp_limits limits;                  /* of what is held for clients */
     size_t held;                                /* for clients, of all members */
-    TAILQ_HEAD(, amqp_seat) seats;              /* that members have taken */
+    TAILQ_HEAD(amqp_seats, amqp_seat) seats;    /* that members have taken */
+    struct amqp_seats crowd;                    /* those of them that await room */
     size_t waiting_cost;                        /* commands held back or incomplete, of all members */
     struct amqp_member *favourite; /* the only one to be read while memory is short; NULL: none yet */
     uint64_t stall_ms;             /* when the favourite loses its patience */

@@ -216,16 +216,24 @@ static bool memory_lets_read(struct amqp_member *member)
            amqp_hub_lets_read(payer, member, is_partial);
 }
 
-bool amqp_member_wants_input(struct amqp_member *member)
+/* Whether what its hubs hold for it lets it be read. */
+static bool has_room(struct amqp_member *member)
 {
-    if (amqp_front_is_waiting(&member->front))
-        return false;
-    if (member->state != AMQP_MEMBER_JOINED)
-        return true; /* only the end is read, or the handshake */
     const size_t cost = member->main.up.cost + member->publishing.up.cost + member->held_cost;
     if (cost < member->main.hub->config->member_up_max && amqp_brake_lets_ask(member))
         return memory_lets_read(member);
     amqp_member_favour_no_more(member); /* or it would be blamed for what we don't read */
+    return false;
+}
+
+bool amqp_member_wants_input(struct amqp_member *member)
+{
+    if (amqp_front_is_waiting(&member->front))
+        return false;
+    if (member->state != AMQP_MEMBER_JOINED || has_room(member))
+        return true; /* in other states only the end is read, or the handshake */
+    amqp_seat_await_room(&member->main);
+    amqp_seat_await_room(&member->publishing);
     return false;
 }
 

@@ -74,7 +74,7 @@ void amqp_member_join(struct amqp_member *member, struct amqp_hub *hub, struct a
                       uint64_t now);
 
 /* Whether bytes should be read from the client: it is not ahead of the broker, takes its answers, and memory
- * is not short. */
+ * is not short. If not, ask again after on_wake, and when something was written to it. */
 bool amqp_member_wants_input(struct amqp_member *member);
 
 /* Moves bytes for the client to buf[0, size), size >= AMQP_HUB_WRITE_MIN. Returns how many. */

@@ -34,6 +34,7 @@ static void out_of_memory(struct amqp_member *member)
         amqp_member_doom(member, &e);
     else
         member->end_ms = amqp_member_now(member);
+    member->ops->on_wake(member);
 }
 
 void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)

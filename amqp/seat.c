@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "amqp/seat.h"
-#include "amqp/hub.h"
+#include "amqp/member.h"
 #include "amqp/method_codec.h"
 #include <amqp_framing.h>
 #include <assert.h>
@@ -18,10 +18,32 @@ void amqp_seat_take(struct amqp_seat *seat, struct amqp_hub *hub)
     TAILQ_INSERT_TAIL(&hub->seats, seat, entry);
 }
 
+void amqp_seat_await_room(struct amqp_seat *seat)
+{
+    if (!amqp_seat_is_taken(seat) || seat->awaits_room)
+        return;
+    TAILQ_INSERT_TAIL(&seat->hub->crowd, seat, line);
+    seat->awaits_room = true;
+}
+
+static void leave_line(struct amqp_seat *seat)
+{
+    if (seat->awaits_room)
+        TAILQ_REMOVE(&seat->hub->crowd, seat, line);
+    seat->awaits_room = false;
+}
+
+void amqp_seat_wake(struct amqp_seat *seat)
+{
+    leave_line(seat);
+    seat->member->ops->on_wake(seat->member);
+}
+
 void amqp_seat_leave(struct amqp_seat *seat)
 {
     if (!amqp_seat_is_taken(seat))
         return;
+    leave_line(seat);
     TAILQ_REMOVE(&seat->hub->seats, seat, entry);
     seat->hub = NULL;
     seat->slots = 0;

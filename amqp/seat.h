@@ -26,6 +26,8 @@ enum amqp_side {
 
 struct amqp_seat {
     TAILQ_ENTRY(amqp_seat) entry; /* in the hub's list, while it is taken */
+    TAILQ_ENTRY(amqp_seat) line;  /* of those that await room */
+    bool awaits_room;             /* it is in that one, too */
     struct amqp_hub *hub;         /* NULL: it is not taken */
     struct amqp_member *member;
     enum amqp_side side;
@@ -45,6 +47,12 @@ void amqp_seat_take(struct amqp_seat *seat, struct amqp_hub *hub);
 
 /* Leaves it; all slots are free, or the hub is lost. No effect if it is not taken. */
 void amqp_seat_leave(struct amqp_seat *seat);
+
+/* The member is not read now: it is woken once when the hub holds less. No effect if it is not taken. */
+void amqp_seat_await_room(struct amqp_seat *seat);
+
+/* Wakes the member of one that awaits room. */
+void amqp_seat_wake(struct amqp_seat *seat);
 
 /*
  * A slot for a lane, the seat's until it is free again: one that was kept, and has answered, or one whose

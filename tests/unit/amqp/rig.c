@@ -87,7 +87,8 @@ static void on_open(struct amqp_member *member, struct amqp_span vhost)
 
 static void on_member_wake(struct amqp_member *member)
 {
-    (void)member;
+    struct rig_client *client = (struct rig_client *)((char *)member - offsetof(struct rig_client, member));
+    client->wakes++;
 }
 
 static const struct amqp_member_ops member_ops = {on_login, on_open, on_member_wake};

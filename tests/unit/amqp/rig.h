@@ -28,7 +28,8 @@ struct rig_event {
 struct rig_client {
     struct amqp_member member;
     struct amqp_frame_reader reader;
-    bool is_deaf; /* takes no bytes */
+    bool is_deaf;   /* takes no bytes */
+    unsigned wakes; /* on_wake of its member */
     unsigned events;
     struct rig_event event[RIG_EVENTS];
     char text[256];    /* of the last Close */

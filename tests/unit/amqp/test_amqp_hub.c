@@ -673,6 +673,26 @@ static void test_a_client_ahead_of_the_broker_is_not_read(void **state)
     assert_true(amqp_member_wants_input(&rig.clients[0].member));
 }
 
+static void test_only_who_awaits_room_is_woken(void **state)
+{
+    static char body[200000];
+    (void)state;
+    rig_config.member_up_max = 100000;
+    opened(0, 1);
+    opened(1, 1);
+    rig.broker_reads = false;
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    assert_false(amqp_member_wants_input(&rig.clients[0].member));
+    assert_true(amqp_member_wants_input(&rig.clients[1].member));
+    rig.clients[0].wakes = 0;
+    rig.clients[1].wakes = 0;
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig.clients[0].wakes, 1); /* what is written next finds nobody who waits */
+    assert_int_equal(rig.clients[1].wakes, 0);
+}
+
 static void test_short_memory_lets_one_finish(void **state)
 {
     static char body[50000];
@@ -982,6 +1002,7 @@ int main(void)
         TEST(test_a_large_message_is_interleaved),
         TEST(test_deliveries_come_back_whole),
         TEST(test_a_client_ahead_of_the_broker_is_not_read),
+        TEST(test_only_who_awaits_room_is_woken),
         TEST(test_short_memory_lets_one_finish),
         TEST(test_who_stalls_while_memory_is_short),
         TEST(test_who_does_not_stall_while_memory_is_short),

@@ -14,17 +14,19 @@ struct amqp_delivery_chunk {
     uint64_t bits[AMQP_HOLDERS][WORDS];
 };
 
-static struct amqp_delivery_chunk *find(const struct amqp_deliveries *d, uint64_t tag)
-{
-    const uint64_t number = tag / CHUNK;
-    struct amqp_delivery_chunk *chunk = NULL;
-    HASH_FIND(hh, d->table, &number, sizeof(number), chunk);
-    return chunk;
-}
-
 static struct amqp_delivery_chunk *newest(const struct amqp_deliveries *d)
 {
     return d->table != NULL ? ELMT_FROM_HH(d->table->hh.tbl, d->table->hh.tbl->tail) : NULL;
+}
+
+static struct amqp_delivery_chunk *find(const struct amqp_deliveries *d, uint64_t tag)
+{
+    const uint64_t number = tag / CHUNK;
+    struct amqp_delivery_chunk *chunk = newest(d);
+    if (chunk == NULL || chunk->number == number)
+        return chunk;
+    HASH_FIND(hh, d->table, &number, sizeof(number), chunk);
+    return chunk;
 }
 
 static uint64_t mask_of(uint64_t tag)
@@ -37,10 +39,31 @@ static unsigned word_of(uint64_t tag)
     return (unsigned)(tag % CHUNK / WORD);
 }
 
+static void drop_chunk(struct amqp_deliveries *d, struct amqp_delivery_chunk *chunk)
+{
+    HASH_DEL(d->table, chunk);
+    free(chunk);
+    d->cost -= sizeof(*chunk);
+}
+
+static void drop_if_old_and_empty(struct amqp_deliveries *d, struct amqp_delivery_chunk *chunk)
+{
+    uint64_t any = 0;
+    if (chunk == newest(d))
+        return;
+    for (int holder = 0; holder < AMQP_HOLDERS; holder++) {
+        for (int i = 0; i < WORDS; i++)
+            any |= chunk->bits[holder][i];
+    }
+    if (any == 0)
+        drop_chunk(d, chunk);
+}
+
 /* --- adding --- */
 
 static struct amqp_delivery_chunk *add_chunk(struct amqp_deliveries *d, uint64_t number)
 {
+    struct amqp_delivery_chunk *before = newest(d);
     struct amqp_delivery_chunk *chunk = calloc(1, sizeof(*chunk));
     if (chunk == NULL)
         return NULL;
@@ -51,6 +74,8 @@ static struct amqp_delivery_chunk *add_chunk(struct amqp_deliveries *d, uint64_t
         return NULL;
     }
     d->cost += sizeof(*chunk);
+    if (before != NULL)
+        drop_if_old_and_empty(d, before);
     return chunk;
 }
 
@@ -68,23 +93,6 @@ int amqp_deliveries_add(struct amqp_deliveries *d, uint64_t tag, enum amqp_holde
 
 /* --- removing --- */
 
-static void drop_chunk(struct amqp_deliveries *d, struct amqp_delivery_chunk *chunk)
-{
-    HASH_DEL(d->table, chunk);
-    free(chunk);
-    d->cost -= sizeof(*chunk);
-}
-
-static bool is_empty(const struct amqp_delivery_chunk *chunk)
-{
-    uint64_t any = 0;
-    for (int holder = 0; holder < AMQP_HOLDERS; holder++) {
-        for (int i = 0; i < WORDS; i++)
-            any |= chunk->bits[holder][i];
-    }
-    return any == 0;
-}
-
 static void clear_bits(struct amqp_deliveries *d, struct amqp_delivery_chunk *chunk, unsigned word,
                        uint64_t mask)
 {
@@ -101,23 +109,21 @@ void amqp_deliveries_remove(struct amqp_deliveries *d, uint64_t tag)
     if (chunk == NULL)
         return;
     clear_bits(d, chunk, word_of(tag), mask_of(tag));
-    if (is_empty(chunk))
-        drop_chunk(d, chunk);
+    drop_if_old_and_empty(d, chunk);
 }
 
 void amqp_deliveries_remove_to(struct amqp_deliveries *d, uint64_t tag)
 {
-    while (d->table != NULL && d->table->number <= tag / CHUNK) {
-        struct amqp_delivery_chunk *chunk = d->table;
+    struct amqp_delivery_chunk *next;
+    for (struct amqp_delivery_chunk *chunk = d->table; chunk != NULL && chunk->number <= tag / CHUNK;
+         chunk = next) {
         const bool is_last = chunk->number == tag / CHUNK;
         for (unsigned word = 0; word < WORDS && !(is_last && word > word_of(tag)); word++) {
             const uint64_t up_to_tag = mask_of(tag) | (mask_of(tag) - 1);
             clear_bits(d, chunk, word, is_last && word == word_of(tag) ? up_to_tag : UINT64_MAX);
         }
-        if (is_empty(chunk))
-            drop_chunk(d, chunk);
-        if (is_last)
-            return;
+        next = chunk->hh.next;
+        drop_if_old_and_empty(d, chunk);
     }
 }
 

@@ -5,7 +5,8 @@
 /*
  * The unacknowledged deliveries of one channel, by delivery tag, and who is to acknowledge each: the client,
  * or the proxy for a consumer with no_ack. A set of bits in chunks; one costs a bit when they lie close
- * together, a chunk when they don't.
+ * together, a chunk when they don't. The newest chunk stays when all is acknowledged, since the next
+ * delivery will mostly belong there.
  */
 
 #include <stddef.h>
@@ -22,7 +23,7 @@ enum { AMQP_HOLDERS = AMQP_HELD_BY_NOBODY };
 struct amqp_delivery_chunk;
 
 struct amqp_deliveries {
-    struct amqp_delivery_chunk *table; /* hash by tag / 256, in ascending order; none of them is empty */
+    struct amqp_delivery_chunk *table; /* hash by tag / 256, in ascending order; only the last may be empty */
     uint64_t count[AMQP_HOLDERS];
     size_t cost; /* memory, in bytes */
 };

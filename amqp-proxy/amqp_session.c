@@ -10,6 +10,7 @@
 #include "amqp-proxy/amqp_session.h"
 
 #include "amqp/uv/watch.h"
+#include "service/node_dial.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -35,9 +35,11 @@ static int check_service(const char *value, char *why, size_t why_size)
 static const struct config_setting settings[] = {
     CONFIG_LIST(struct amqp_config, listen, .name = "listen", .initial = "127.0.0.1:5680",
                 .metavar = "ADDRESS", .check = net_address_check, .help = "where host proxies connect"),
-    CONFIG_LIST(struct amqp_config, brokers, .name = "broker", .initial = "127.0.0.1:5672",
-                .metavar = "HOST:PORT", .check = net_address_check,
-                .help = "a RabbitMQ node; several are taken in turn"),
+    CONFIG_LIST(
+        struct amqp_config, brokers, .name = "broker", .initial = "127.0.0.1:5672", .metavar = "HOST:PORT",
+        .check = net_address_check,
+        .help = "a RabbitMQ node; several are taken in turn, and one that fails or is silent keeps nobody "
+                "from the others"),
     CONFIG_LIST(
         struct amqp_config, services, .name = "service", .metavar = "NAME=HOST:PORT", .check = check_service,
         .help = "another protocol that guests may reach by name; several of one name are taken in turn"),

@@ -69,7 +69,7 @@ static int open_upstream(struct host *host)
     }
     if (url.kind != UPSTREAM_TUNNEL)
         return direct_init(&host->direct, host, &url);
-    tunnel_open(&host->tunnel, host, &url.nodes.nodes[0]);
+    tunnel_open(&host->tunnel, host, &url.nodes.nodes[0].address);
     upstream_url_deinit(&url);
     return 0;
 }

@@ -26,7 +26,7 @@ struct race_attempt {
     TAILQ_ENTRY(race_attempt) entry; /* DIALING, GREETING */
     struct race *race;
     enum attempt_state state;
-    const struct net_address *node;
+    struct node *node;
     struct net_dialer *dialer;   /* DIALING */
     struct amqp_uv_hub uv_hub;   /* later */
     char peer[2 * NET_NAME_MAX]; /* who was reached */
@@ -71,6 +71,7 @@ static void set_state(struct race *race, enum race_state state)
 {
     race->state = state;
     uv_timer_stop(&race->hurry);
+    node_round_end(&race->round);
 }
 
 static void give_up_all(struct race *race, const char *reason)
@@ -91,24 +92,22 @@ static void lose(struct race *race, const struct amqp_exception *e)
 
 static void on_dialed(void *ctx, int fd, const char *text);
 
-/* The next node. 0 or -1: out of memory. */
-static int try_next(struct race *race)
+/* 0 or -1: out of memory. */
+static int try_node(struct race *race, struct node *node)
 {
-    struct node_set *nodes = race->config.nodes;
     struct race_attempt *attempt = calloc(1, sizeof(*attempt));
 
     if (attempt == NULL)
         return -1;
     attempt->race = race;
-    attempt->node = &nodes->nodes[(race->first + race->tried) % nodes->count];
-    if (net_dial(&attempt->dialer, race->config.mux_loop->loop, attempt->node, race->config.dial_timeout_ms,
+    attempt->node = node;
+    if (net_dial(&attempt->dialer, race->config.mux_loop->loop, &node->address, race->config.dial_timeout_ms,
                  on_dialed, attempt) < 0) {
         free(attempt);
         return -1;
     }
     TAILQ_INSERT_TAIL(&race->trying, attempt, entry);
     race->handles++;
-    race->tried++;
     return 0;
 }
 
@@ -131,24 +130,30 @@ static bool is_anybody_alive(const struct race *race)
     return false;
 }
 
-/* Unless one is alive, or all are tried already. */
+/* Unless one is alive, or all were tried already. */
 static void try_another(struct race *race)
 {
-    if (race->tried < race->config.nodes->count && !is_anybody_alive(race))
-        (void)try_next(race); /* without memory now, perhaps with it when the timer comes again */
+    struct node *node = is_anybody_alive(race) ? NULL : node_round_next(&race->round);
+
+    if (node != NULL)
+        (void)try_node(race, node); /* without memory this one is passed over */
 }
 
+static uint64_t now_ms(const struct race *race)
+{
+    return uv_now(race->config.mux_loop->loop);
+}
+
+/* Other races are to avoid those that are silent, too. */
 static void on_hurry(uv_timer_t *timer)
 {
-    try_another(timer->data);
-}
+    struct race *race = timer->data;
+    struct race_attempt *attempt;
 
-static void note_failure(struct race *race, const char *node, const char *text)
-{
-    const size_t used = strlen(race->failures);
-
-    snprintf(race->failures + used, sizeof(race->failures) - used, "%s%s%s%s", used > 0 ? "; " : "", node,
-             node[0] != '\0' ? ": " : "", text);
+    TAILQ_FOREACH (attempt, &race->trying, entry)
+        if (!is_alive(attempt))
+            node_avoid(attempt->node, now_ms(race));
+    try_another(race);
 }
 
 /* One has failed and left the course. */
@@ -160,7 +165,7 @@ static void go_on(struct race *race)
     try_another(race);
     if (!TAILQ_EMPTY(&race->trying))
         return;
-    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", race->failures);
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", race->round.failures);
     lose(race, &e);
 }
 
@@ -174,6 +179,7 @@ static void hub_on_login(struct amqp_uv_hub *uv_hub)
     TAILQ_REMOVE(&race->trying, attempt, entry);
     attempt->state = ATTEMPT_WON;
     race->winner = attempt;
+    node_trust(attempt->node);
     set_state(race, RACE_WON);
     give_up_all(race, "another node was faster");
     race->ops->on_login(race);
@@ -211,13 +217,15 @@ bool race_is_refusal(const struct amqp_exception *e)
 static void fail_greeting(struct race_attempt *attempt, const struct amqp_exception *e)
 {
     struct race *race = attempt->race;
+    char text[512];
 
     leave_course(attempt);
     if (race_is_refusal(e)) {
         lose(race, e);
         return;
     }
-    note_failure(race, attempt->peer, amqp_exception_cause(e));
+    snprintf(text, sizeof(text), "%s: %s", attempt->peer, amqp_exception_cause(e));
+    node_round_failed(&race->round, attempt->node, text, now_ms(race));
     go_on(race);
 }
 
@@ -257,11 +265,11 @@ static const struct amqp_uv_hub_ops hub_ops = {
 
 /* ── From dialling to the hub ── */
 
-static void fail_dialing(struct race_attempt *attempt, const char *node, const char *text)
+static void fail_dialing(struct race_attempt *attempt, const char *text)
 {
     struct race *race = attempt->race;
 
-    note_failure(race, node, text);
+    node_round_failed(&race->round, attempt->node, text, now_ms(race));
     give_up(attempt, text);
     go_on(race);
 }
@@ -270,23 +278,25 @@ static void on_dialed(void *ctx, int fd, const char *text)
 {
     struct race_attempt *attempt = ctx;
     const struct race_config *config = &attempt->race->config;
+    char failure[512];
     int rc;
 
     attempt->dialer = NULL;
     if (fd < 0) {
-        fail_dialing(attempt, "", text);
+        fail_dialing(attempt, text);
         return;
     }
     mux_uv_link_tune(fd);
     rc = amqp_uv_hub_open(&attempt->uv_hub, config->mux_loop, fd, &hub_ops, config->hub);
     if (rc < 0) {
-        fail_dialing(attempt, text, uv_strerror(rc));
+        snprintf(failure, sizeof(failure), "%s: %s", text, uv_strerror(rc));
+        fail_dialing(attempt, failure);
         return;
     }
     attempt->state = ATTEMPT_GREETING;
     snprintf(attempt->peer, sizeof(attempt->peer), "%s", text);
     if (config->tls != NULL &&
-        mux_uv_tls_connect(config->tls, &attempt->uv_hub.stream, attempt->node->host) < 0)
+        mux_uv_tls_connect(config->tls, &attempt->uv_hub.stream, attempt->node->address.host) < 0)
         amqp_uv_hub_abort(&attempt->uv_hub, "out of memory");
 }
 
@@ -302,15 +312,13 @@ void race_init(struct race *race, const struct race_config *config, const struct
 
 int race_start(struct race *race)
 {
-    struct node_set *nodes = race->config.nodes;
-
     assert(race->state == RACE_IDLE);
-    race->first = nodes->next;
-    race->tried = 0;
-    race->failures[0] = '\0';
-    if (try_next(race) < 0)
+    if (node_round_begin(&race->round, race->config.nodes, now_ms(race)) < 0)
         return -1;
-    nodes->next = (nodes->next + 1) % nodes->count;
+    if (try_node(race, node_round_next(&race->round)) < 0) {
+        node_round_end(&race->round);
+        return -1;
+    }
     race->state = RACE_TRYING;
     uv_timer_start(&race->hurry, on_hurry, RACE_HURRY_MS, RACE_HURRY_MS);
     return 0;

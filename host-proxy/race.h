@@ -6,10 +6,10 @@
  *     IDLE ─► TRYING ─► WON ──► (lost) ──► IDLE        any ─► ENDED
  *                └─ every node has failed, or one has refused ─► IDLE
  *
- * The nodes are tried in turn: the next one when one has failed, and also beside it when nothing was heard of
- * any for RACE_HURRY_MS. So a node from which no packet comes, or which accepts connections and is silent,
- * keeps nobody from the others. As soon as one has begun the handshake no more are tried beside it: it is
- * alive, and may have much to do.
+ * The nodes are tried in the order of a node_round: the next one when one has failed, and also beside it when
+ * nothing was heard of any for RACE_HURRY_MS. So a node from which no packet comes, or which accepts
+ * connections and is silent, keeps nobody from the others. As soon as one has begun the handshake no more are
+ * tried beside it: it is alive, and may have much to do.
  */
 #ifndef HOST_PROXY_RACE_H
 #define HOST_PROXY_RACE_H
@@ -63,10 +63,8 @@ struct race {
     struct race_attempt *winner; /* NULL: none, or lost */
     uint16_t opened;             /* channels that the last winner had when it was lost */
     unsigned handles;            /* the timer, and attempts that are not closed yet */
-    size_t first;                /* the node that it began with */
-    size_t tried;                /* nodes since */
     uv_timer_t hurry;            /* TRYING */
-    char failures[512];          /* what is wrong with the nodes that have failed since */
+    struct node_round round;     /* TRYING; round.failures: what is wrong with those that have failed since */
 };
 
 /* What the config points to, and `ops`, must outlive it. */

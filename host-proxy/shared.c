@@ -274,7 +274,7 @@ static void on_login(struct race *race)
 
     shared->state = SHARED_LOGGED_IN;
     pool_verified(shared->pool, &shared->key, true);
-    note_nodes(shared, race->failures);
+    note_nodes(shared, race->round.failures);
     tell_login(shared);
     shared_check_use(shared); /* they may all have gone */
 }

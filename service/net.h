@@ -117,30 +117,41 @@ void net_acceptor_close(struct net_acceptor *acceptor, void (*closed)(struct net
 
 /* --- Connecting --- */
 
-struct net_dialer; /* one attempt to reach an address; frees itself when it has ended or was cancelled */
+struct net_dialer; /* the attempt to reach an address; frees itself when it has ended or was cancelled */
+
+#define NET_DIALER_ADDRESSES 8   /* of a name, at most */
+#define NET_HEAD_START_MS    250 /* before the next one is tried beside it: the delay that RFC 8305 recommends \
+                                  */
 
 /*
  * The attempt has ended. `fd`: a connected, non-blocking descriptor, which is the callee's (TCP_NODELAY is
  * set on TCP), or a negative error code, -ETIMEDOUT when the time was up. `text` says where to and why not,
- * for log lines and peers; valid during the call. The dialer is gone: it can't be cancelled any more.
+ * for each address of a name, for log lines and peers; valid during the call. The dialer is gone: it can't be
+ * cancelled any more.
  */
 typedef void (*net_dialed_fn)(void *ctx, int fd, const char *text);
 
 /*
- * Connects to the address, which is copied. The addresses that a name has (NET_DIALER_ADDRESSES at most) are
- * tried in turn, each for an equal share of the time that is left. The callback comes once, from the loop,
- * never from inside this call. 0 and the dialer, or -ENOMEM.
+ * Connects to the address, which is copied. The addresses that a name has are tried in a race: the next one
+ * begins as soon as one has failed, and beside those that are silent after NET_HEAD_START_MS (or less: each
+ * is to have its share of the time); the first that is connected wins. The callback comes once, from the
+ * loop, never from inside this call. 0 and the dialer, or -ENOMEM.
  */
 int net_dial(struct net_dialer **dialer, uv_loop_t *loop, const struct net_address *address,
              uint64_t timeout_ms, net_dialed_fn dialed, void *ctx);
+
+/*
+ * Asks for one more call, for whoever has other addresses to try beside this one: `late` comes from the loop,
+ * at most once and before the net_dialed_fn, when all addresses were begun with and the last has had its head
+ * start too, or when the name takes longer than that to look up. The attempt goes on; `late` may cancel it.
+ */
+void net_dial_when_late(struct net_dialer *dialer, void (*late)(void *ctx));
 
 /*
  * Gives up, at any time before the callback: it does not come any more and `ctx` is not touched again, so the
  * caller may free its own memory at once. What is left to close closes by itself on the loop.
  */
 void net_dial_cancel(struct net_dialer *dialer);
-
-#define NET_DIALER_ADDRESSES 8
 
 /* --- Waiting between attempts --- */
 

@@ -21,8 +21,35 @@ const char *net_sockaddr_name(const struct sockaddr *sockaddr, char *name, size_
 /* Turns Nagle's algorithm off where there is one. */
 void net_set_nodelay(int fd);
 
-/* As net_dial, with the name looked up already: these addresses are tried (1 to NET_DIALER_ADDRESSES,
- * copied). */
+/* --- What a dialer is made of --- */
+
+/* Fills in the address when it is a number or a Unix socket's; room for NET_DIALER_ADDRESSES. How many: 0 for
+ * a name. */
+unsigned net_address_numbers(const struct net_address *address, struct sockaddr_storage *found);
+
+struct net_lookup; /* of one name, on a thread of libuv's; frees itself */
+
+/* The lookup has ended and is gone. `status`: 0, and there is an address at least; or a negative error code.
+ */
+typedef void (*net_found_fn)(void *ctx, int status, const struct sockaddr_storage *found, unsigned count);
+
+/* Begins to look a NET_TCP address up. The callback comes once, from the loop. 0, or an error code: then
+ * there is no lookup. */
+int net_lookup_start(struct net_lookup **lookup, uv_loop_t *loop, const struct net_address *address,
+                     net_found_fn found, void *ctx);
+
+/* Before the callback: it does not come any more. The thread may run on for a while. */
+void net_lookup_cancel(struct net_lookup *lookup);
+
+/* Begins to connect. 0: connected; -EINPROGRESS: wait until the descriptor is writable; both times it is the
+ * caller's. Any other error code: *fd is -1. */
+int net_connect(const struct sockaddr *address, int *fd);
+
+/* How that went: 0, -EINPROGRESS as long as it goes on, or another error code. */
+int net_connect_outcome(int fd);
+
+/* As net_dial, with the name looked up already: these addresses are tried (NET_DIALER_ADDRESSES at most,
+ * copied). None: it is looked up. */
 int net_dial_found(struct net_dialer **dialer, uv_loop_t *loop, const struct net_address *address,
                    const struct sockaddr_storage *found, unsigned count, uint64_t timeout_ms,
                    net_dialed_fn dialed, void *ctx);

@@ -8,12 +8,12 @@
 
 int node_set_add(struct node_set *set, const struct net_address *address)
 {
-    struct net_address *nodes = realloc(set->nodes, (set->count + 1) * sizeof(*nodes));
+    struct node *nodes = realloc(set->nodes, (set->count + 1) * sizeof(*nodes));
 
     if (nodes == NULL)
         return -ENOMEM;
     set->nodes = nodes;
-    nodes[set->count++] = *address;
+    nodes[set->count++] = (struct node){.address = *address};
     return 0;
 }
 
@@ -23,42 +23,59 @@ void node_set_deinit(struct node_set *set)
     *set = (struct node_set){0};
 }
 
-static void on_dialed(void *ctx, int fd, const char *text);
-
-static int dial_node(struct node_dial *dial)
+/* Those that are avoided come last; otherwise who was begun with longest ago comes first. */
+static bool goes_before(const struct node *a, const struct node *b, uint64_t now_ms)
 {
-    return net_dial(&dial->dialer, dial->loop, &dial->set->nodes[dial->node], dial->timeout_ms, on_dialed,
-                    dial);
+    const bool a_avoided = a->avoid_until_ms > now_ms, b_avoided = b->avoid_until_ms > now_ms;
+
+    return a_avoided != b_avoided ? b_avoided : a->turn < b->turn;
 }
 
-static void on_dialed(void *ctx, int fd, const char *text)
+int node_round_begin(struct node_round *round, struct node_set *set, uint64_t now_ms)
 {
-    struct node_dial *dial = ctx;
-    size_t used = strlen(dial->failure);
+    struct node **order = calloc(set->count, sizeof(*order));
 
-    dial->dialer = NULL;
-    if (fd >= 0) {
-        dial->dialed(dial, fd, text);
-        return;
+    *round = (struct node_round){.set = set, .order = order};
+    if (order == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < set->count; i++) {
+        size_t at = i;
+        for (; at > 0 && goes_before(&set->nodes[i], order[at - 1], now_ms); at--)
+            order[at] = order[at - 1];
+        order[at] = &set->nodes[i];
     }
-    snprintf(dial->failure + used, sizeof(dial->failure) - used, "%s%s", used > 0 ? "; " : "", text);
-    dial->node = (dial->node + 1) % dial->set->count;
-    if (++dial->tried == dial->set->count || dial_node(dial) < 0)
-        dial->dialed(dial, fd, dial->failure);
+    return 0;
 }
 
-int node_dial_start(struct node_dial *dial, uv_loop_t *loop, struct node_set *set, uint64_t timeout_ms,
-                    void (*dialed)(struct node_dial *dial, int fd, const char *text))
+struct node *node_round_next(struct node_round *round)
 {
-    *dial = (struct node_dial){
-        .loop = loop, .set = set, .timeout_ms = timeout_ms, .node = set->next, .dialed = dialed};
-    set->next = (set->next + 1) % set->count;
-    return dial_node(dial);
+    if (round->begun == round->set->count)
+        return NULL;
+    struct node *node = round->order[round->begun++];
+    node->turn = ++round->set->turns;
+    return node;
 }
 
-void node_dial_cancel(struct node_dial *dial)
+void node_round_failed(struct node_round *round, struct node *node, const char *text, uint64_t now_ms)
 {
-    if (dial->dialer != NULL)
-        net_dial_cancel(dial->dialer);
-    dial->dialer = NULL;
+    const size_t used = strlen(round->failures);
+
+    node_avoid(node, now_ms);
+    snprintf(round->failures + used, sizeof(round->failures) - used, "%s%s", used > 0 ? "; " : "", text);
+}
+
+void node_round_end(struct node_round *round)
+{
+    free(round->order);
+    round->order = NULL;
+}
+
+void node_avoid(struct node *node, uint64_t now_ms)
+{
+    node->avoid_until_ms = now_ms + NODE_AVOID_MS;
+}
+
+void node_trust(struct node *node)
+{
+    node->avoid_until_ms = 0;
 }

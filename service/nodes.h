@@ -3,43 +3,56 @@
 #define SERVICE_NODES_H
 
 /*
- * Addresses that are equally good, such as the nodes of a cluster. They are taken in turn; when one can't be
- * reached the next is tried, until each was tried once.
+ * Addresses that are equally good, such as the nodes of a cluster. They are taken in turn; one that has
+ * failed lately is tried last.
  */
 
 #include "service/net.h"
 
 #include <stddef.h>
-#include <uv.h>
 
-struct node_set {
-    struct net_address *nodes;
-    size_t count;
-    size_t next; /* whose turn it is */
+#define NODE_AVOID_MS 10000u /* how long a failure counts */
+
+struct node {
+    struct net_address address;
+    uint64_t turn;           /* the set's count when it was last begun with; 0: never */
+    uint64_t avoid_until_ms; /* on the loop's clock */
 };
 
-/* 0 or -ENOMEM, nothing added. A zeroed set is empty. */
+struct node_set {
+    struct node *nodes;
+    size_t count;
+    uint64_t turns;
+};
+
+/* 0 or -ENOMEM, nothing added. A zeroed set is empty. Not while there is a round. */
 int node_set_add(struct node_set *set, const struct net_address *address);
 void node_set_deinit(struct node_set *set);
 
-/* One connection to a set: the attempts to make it. Embedded. */
-struct node_dial {
-    uv_loop_t *loop;
+/* One search for a node that serves: each has its turn at most once. Zeroed: none. */
+struct node_round {
     struct node_set *set;
-    uint64_t timeout_ms;       /* per node */
-    size_t tried;              /* nodes that failed */
-    size_t node;               /* the one that is tried now */
-    struct net_dialer *dialer; /* NULL: not dialling */
-    char failure[256];         /* what each node said, as far as it fits */
-    /* Connected: the descriptor is the callee's; or negative, and `text` has what each node said. */
-    void (*dialed)(struct node_dial *dial, int fd, const char *text);
+    struct node **order; /* as it was right at the beginning */
+    size_t begun;
+    char failures[512]; /* what is wrong with those that have failed, as far as it fits */
 };
 
-/* Begin. The callback comes once, from the loop. 0 or -ENOMEM: then it does not come. */
-int node_dial_start(struct node_dial *dial, uv_loop_t *loop, struct node_set *set, uint64_t timeout_ms,
-                    void (*dialed)(struct node_dial *dial, int fd, const char *text));
+/* Begins, `now_ms` on the loop's clock. The set is not empty, and outlives the round. 0 or -ENOMEM. */
+int node_round_begin(struct node_round *round, struct node_set *set, uint64_t now_ms);
 
-/* Give up; no effect when it has ended or was never begun. */
-void node_dial_cancel(struct node_dial *dial);
+/* The node whose turn it is, or NULL: each has had its turn. */
+struct node *node_round_next(struct node_round *round);
+
+/* Notes what is wrong with a node, `text` naming it, and avoids it. */
+void node_round_failed(struct node_round *round, struct node *node, const char *text, uint64_t now_ms);
+
+/* Forgets the order; the failures can still be read. Idempotent. */
+void node_round_end(struct node_round *round);
+
+/* It has failed, or is silent for so long that another one is tried beside it. */
+void node_avoid(struct node *node, uint64_t now_ms);
+
+/* It serves. */
+void node_trust(struct node *node);
 
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Several broker nodes: taken in turn, and the next one tried when one refuses."""
+"""Several broker nodes: taken in turn, and the next one tried when one refuses or is silent."""
 import sys
 from pathlib import Path
 
@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 from harness.amqp_raw import RawClient
 from harness.case import IntegrationTest, main
 from harness.chain import Chain, Endpoint
-from harness.net import Forwarder
+from harness.net import BlackHole, Forwarder
 from harness.ports import free_port
 
 
@@ -56,21 +56,44 @@ class Nodes(IntegrationTest):
         self.assertIn("broker closed", text)
 
 
+class SilentNodes(IntegrationTest):
+    """Two of three nodes swallow every packet. Who waited for one of them to time out would not be served while the test
+    lasts."""
+    tunnel_only = "is about amqp-proxy; test_direct.py has host-proxy's nodes"
+
+    @classmethod
+    def make_chain(cls):
+        holes = [BlackHole(), BlackHole()]
+        for hole in holes:
+            cls.addClassCleanup(hole.close)
+        nodes = [hole.endpoint for hole in holes] + [Endpoint(cls.node.host, cls.node.port)]
+        return Chain(cls.workspace, nodes, guests=[101], amqp_args=["--broker-timeout", "10m"]).start()
+
+    def test_sessions_come_about(self):
+        for _ in range(6):
+            self.connect().close()
+
+
 class NoNode(IntegrationTest):
     tunnel_only = "is about amqp-proxy; test_direct.py has host-proxy's nodes"
 
     @classmethod
     def make_chain(cls):
-        dead = [Endpoint("127.0.0.1", free_port()) for _ in range(2)]
-        return Chain(cls.workspace, dead, guests=[101]).start()
+        hole = BlackHole()
+        cls.addClassCleanup(hole.close)
+        cls.refusing, cls.silent = Endpoint("127.0.0.1", free_port()), hole.endpoint
+        return Chain(cls.workspace, [cls.silent, cls.refusing], guests=[101],
+                     amqp_args=["--broker-timeout", "1s"]).start()
 
-    def test_reason_when_all_are_dead(self):
+    def test_each_says_why(self):
         with RawClient(self.chain.endpoint()) as client:
             client.start()
             client.start_ok()
             code, text = client.read_close()
         self.assertEqual(code, 320)
         self.assertIn("broker unreachable", text)
+        self.assertIn(f":{self.refusing.port}: connection refused", text)
+        self.assertIn(f":{self.silent.port}: connection timed out", text)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ struct credentials *rig_alice;
 unsigned rig_empties;
 
 static struct mux_uv_loop mux_loop;
-static struct net_address addresses[RIG_NODES];
+static struct node nodes[RIG_NODES];
 static uv_timer_t beat; /* so that the loop looks again now and then */
 static struct guest_entry guest = {.name = "guest=101"};
 
@@ -131,10 +131,11 @@ static void begin(unsigned count, struct credentials *fixed)
     };
 
     for (unsigned i = 0; i < RIG_NODES; i++) {
-        addresses[i] = (struct net_address){.kind = NET_TCP, .port = rig_nodes[i].port, .host = "127.0.0.1"};
+        nodes[i] =
+            (struct node){.address = {.kind = NET_TCP, .port = rig_nodes[i].port, .host = "127.0.0.1"}};
         fake_node_listen(&rig_nodes[i]);
     }
-    rig_set = (struct node_set){.nodes = addresses, .count = count};
+    rig_set = (struct node_set){.nodes = nodes, .count = count};
     pool_init(&rig_pool, &mux_loop, &config, &rig_set, &pool_ops);
 }
 

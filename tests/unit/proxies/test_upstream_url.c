@@ -26,7 +26,7 @@ static void assert_node(size_t n, const char *expected)
     char name[NET_NAME_MAX];
 
     assert_true(n < url.nodes.count);
-    assert_string_equal(net_address_name(&url.nodes.nodes[n], name, sizeof(name)), expected);
+    assert_string_equal(net_address_name(&url.nodes.nodes[n].address, name, sizeof(name)), expected);
 }
 
 /* A fault, whose text has `expected` in it. */

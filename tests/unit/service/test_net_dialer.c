@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "dial_rig.h"
 #include "service/net_impl.h"
 
 #include <errno.h>
@@ -18,6 +19,8 @@
 
 enum { NOT_CALLED = 1 << 30 };
 
+#define FOREVER_MS 600000 /* who waited for this would not end while the test lasts */
+
 /* A dial and its outcome, and three ports of 127.0.0.1: one that listens, one that refuses, one that is
  * silent. */
 struct fixture {
@@ -25,30 +28,12 @@ struct fixture {
     struct net_dialer *dialer;
     int outcome; /* descriptor or error code */
     unsigned calls;
-    char text[1024];
+    unsigned lates; /* before the outcome */
+    char text[2048];
     unsigned redials;
-    int listening, refusing, silent;
-    int fillers[4]; /* connections that fill the backlog of `silent` */
+    int listening, refusing;
+    struct rig_silent silent;
 };
-
-static struct sockaddr_in name_of(int fd)
-{
-    struct sockaddr_in name;
-    socklen_t length = sizeof(name);
-
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &length), 0);
-    return name;
-}
-
-static int bind_any(void)
-{
-    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
-    return fd;
-}
 
 static int set_up(void **state)
 {
@@ -57,16 +42,9 @@ static int set_up(void **state)
     assert_non_null(fixture);
     assert_int_equal(uv_loop_init(&fixture->loop), 0);
     fixture->outcome = NOT_CALLED;
-    fixture->listening = bind_any();
-    fixture->refusing = bind_any();
-    fixture->silent = bind_any();
-    assert_int_equal(listen(fixture->listening, 16), 0);
-    assert_int_equal(listen(fixture->silent, 0), 0);
-    struct sockaddr_in silent = name_of(fixture->silent);
-    for (size_t i = 0; i < 4; i++) {
-        fixture->fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        (void)connect(fixture->fillers[i], (struct sockaddr *)&silent, sizeof(silent));
-    }
+    fixture->listening = rig_listening();
+    fixture->refusing = rig_refusing();
+    rig_silent_open(&fixture->silent);
     *state = fixture;
     return 0;
 }
@@ -79,11 +57,9 @@ static int tear_down(void **state)
     assert_int_equal(uv_loop_close(&fixture->loop), 0);
     if (fixture->outcome >= 0 && fixture->outcome != NOT_CALLED)
         close(fixture->outcome);
-    for (size_t i = 0; i < 4; i++)
-        close(fixture->fillers[i]);
     close(fixture->listening);
     close(fixture->refusing);
-    close(fixture->silent);
+    rig_silent_close(&fixture->silent);
     free(fixture);
     return 0;
 }
@@ -98,42 +74,35 @@ static void on_dialed(void *ctx, int fd, const char *text)
     snprintf(fixture->text, sizeof(fixture->text), "%s", text);
 }
 
-static struct net_address parse(const char *text)
+static void on_late(void *ctx)
 {
-    struct net_address address;
-    char why[128];
+    struct fixture *fixture = ctx;
 
-    assert_int_equal(net_address_parse(&address, text, why, sizeof(why)), 0);
-    return address;
-}
-
-static struct net_address address_of(const char *host, int fd)
-{
-    struct net_address address = {.kind = NET_TCP, .port = ntohs(name_of(fd).sin_port)};
-
-    strcpy(address.host, host);
-    return address;
+    assert_int_equal(fixture->calls, 0);
+    fixture->lates++;
 }
 
 static void dial(struct fixture *fixture, const struct net_address *address, uint64_t timeout_ms)
 {
     assert_int_equal(net_dial(&fixture->dialer, &fixture->loop, address, timeout_ms, on_dialed, fixture), 0);
     assert_int_equal(fixture->calls, 0); /* never from inside the call */
+    net_dial_when_late(fixture->dialer, on_late);
 }
 
 /* Dials "name:PORT" as if the name had the addresses of these sockets. */
 static void dial_sockets(struct fixture *fixture, const int *sockets, unsigned count, uint64_t timeout_ms)
 {
     struct sockaddr_storage found[NET_DIALER_ADDRESSES] = {0};
-    struct net_address address = parse("broker:5672");
+    struct net_address address = rig_parse("broker:5672");
 
     for (unsigned i = 0; i < count; i++) {
-        struct sockaddr_in name = name_of(sockets[i]);
+        struct sockaddr_in name = rig_name(sockets[i]);
         memcpy(&found[i], &name, sizeof(name));
     }
     assert_int_equal(net_dial_found(&fixture->dialer, &fixture->loop, &address, found, count, timeout_ms,
                                     on_dialed, fixture),
                      0);
+    net_dial_when_late(fixture->dialer, on_late);
 }
 
 static void assert_connected_to(struct fixture *fixture, int listener)
@@ -174,19 +143,19 @@ static void assert_text(struct fixture *fixture, const char *format, ...)
 static void a_number_is_connected_to(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = address_of("127.0.0.1", fixture->listening);
+    struct net_address address = rig_address("127.0.0.1", fixture->listening);
 
     dial(fixture, &address, 5000);
     memset(&address, 0, sizeof(address)); /* it was copied */
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     assert_connected_to(fixture, fixture->listening);
-    assert_text(fixture, "127.0.0.1:%u", ntohs(name_of(fixture->listening).sin_port));
+    assert_text(fixture, "127.0.0.1:%u", rig_port(fixture->listening));
 }
 
 static void a_name_is_looked_up(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = address_of("localhost", fixture->listening);
+    struct net_address address = rig_address("localhost", fixture->listening);
     unsigned port = address.port;
 
     dial(fixture, &address, 5000);
@@ -203,7 +172,7 @@ static void a_unix_socket_is_connected_to(void **state)
 
     assert_non_null(mkdtemp(folder));
     snprintf(text, sizeof(text), "unix:%s/socket", folder);
-    struct net_address address = parse(text);
+    struct net_address address = rig_parse(text);
     assert_int_equal(net_listen(&address, 0600, &listener), 0);
     dial(fixture, &address, 5000);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
@@ -229,7 +198,7 @@ static void a_unix_socket_is_connected_to(void **state)
 static void refused(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = address_of("127.0.0.1", fixture->refusing);
+    struct net_address address = rig_address("127.0.0.1", fixture->refusing);
 
     dial(fixture, &address, 5000);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
@@ -241,7 +210,7 @@ static void refused(void **state)
 static void silence_times_out(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = address_of("127.0.0.1", fixture->silent);
+    struct net_address address = rig_address("127.0.0.1", fixture->silent.fd);
     uint64_t started_ms = uv_hrtime() / 1000000;
 
     dial(fixture, &address, 150);
@@ -260,38 +229,138 @@ static void the_next_address_is_tried_when_one_refuses(void **state)
     dial_sockets(fixture, sockets, 3, 5000);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     assert_connected_to(fixture, fixture->listening);
-    assert_text(fixture, "broker:5672 (127.0.0.1:%u)", ntohs(name_of(fixture->listening).sin_port));
+    assert_text(fixture, "broker:5672 (127.0.0.1:%u)", rig_port(fixture->listening));
 }
 
-static void the_next_address_is_tried_when_one_is_silent(void **state)
+static void the_next_address_is_tried_beside_one_that_is_silent(void **state)
 {
     struct fixture *fixture = *state;
-    const int sockets[] = {fixture->silent, fixture->listening, fixture->refusing};
+    const int sockets[] = {fixture->silent.fd, fixture->listening, fixture->refusing};
+    const unsigned before = rig_descriptors();
     uint64_t started_ms = uv_hrtime() / 1000000;
 
-    dial_sockets(fixture, sockets, 3, 1500);
+    dial_sockets(fixture, sockets, 3, FOREVER_MS);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_in_range(uv_hrtime() / 1000000 - started_ms, 490, 1400); /* a third of the time */
+    assert_true(uv_hrtime() / 1000000 - started_ms >= NET_HEAD_START_MS - 10);
     assert_connected_to(fixture, fixture->listening);
+    assert_int_equal(fixture->lates, 0);
+    assert_int_equal(rig_descriptors(), before + 1); /* who has lost is closed */
 }
 
-static void the_last_error_is_told_when_all_fail(void **state)
+static void an_address_with_a_head_start_may_still_win(void **state)
 {
     struct fixture *fixture = *state;
-    const int sockets[] = {fixture->silent, fixture->refusing};
+    struct rig_silent other;
 
-    dial_sockets(fixture, sockets, 2, 100);
+    rig_silent_open(&other);
+    const int sockets[] = {fixture->silent.fd, other.fd};
+    dial_sockets(fixture, sockets, 2, FOREVER_MS);
+    while (fixture->lates == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    rig_silent_wake(&fixture->silent);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     assert_int_equal(fixture->calls, 1);
-    assert_int_equal(fixture->outcome, -ECONNREFUSED);
-    assert_text(fixture, "broker:5672 (127.0.0.1:%u): connection refused",
-                ntohs(name_of(fixture->refusing).sin_port));
+    assert_true(fixture->outcome >= 0);
+    assert_text(fixture, "broker:5672 (127.0.0.1:%u)", rig_port(fixture->silent.fd));
+    rig_silent_close(&other);
+}
+
+static void each_error_is_told_when_all_fail(void **state)
+{
+    struct fixture *fixture = *state;
+    const int sockets[] = {fixture->silent.fd, fixture->refusing};
+
+    dial_sockets(fixture, sockets, 2, 500);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(fixture->calls, 1);
+    assert_int_equal(fixture->outcome, -ETIMEDOUT);
+    assert_text(fixture,
+                "broker:5672 (127.0.0.1:%u): connection refused; broker:5672 (127.0.0.1:%u): "
+                "connection timed out",
+                rig_port(fixture->refusing), rig_port(fixture->silent.fd));
+    assert_int_equal(fixture->lates, 1); /* when the last one was refused */
+}
+
+static void it_is_late_once_when_the_last_address_is_silent(void **state)
+{
+    struct fixture *fixture = *state;
+    const int sockets[] = {fixture->refusing, fixture->silent.fd, fixture->silent.fd};
+
+    dial_sockets(fixture, sockets, 3, 1000);
+    while (fixture->lates == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(fixture->calls, 0);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(fixture->lates, 1);
+    assert_int_equal(fixture->outcome, -ETIMEDOUT);
+}
+
+static void it_is_late_when_the_lookup_is_slow(void **state)
+{
+    struct fixture *fixture = *state;
+    struct net_address address = rig_address("localhost", fixture->listening);
+
+    rig_lookups_stop(&fixture->loop);
+    dial(fixture, &address, FOREVER_MS);
+    while (fixture->lates == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    rig_lookups_go();
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_connected_to(fixture, fixture->listening);
+    assert_int_equal(fixture->lates, 1);
+}
+
+static void a_lookup_that_does_not_end_times_out(void **state)
+{
+    struct fixture *fixture = *state;
+    struct net_address address = rig_address("localhost", fixture->listening);
+
+    rig_lookups_stop(&fixture->loop);
+    dial(fixture, &address, 100);
+    while (fixture->calls == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    assert_int_equal(fixture->outcome, -ETIMEDOUT);
+    assert_text(fixture, "localhost:%u: connection timed out", address.port);
+    rig_lookups_go();
+}
+
+/* As when the whole machine was paused: all timers are due before anything is heard of the sockets. */
+static void wake_and_pause(struct fixture *fixture)
+{
+    rig_silent_wake(&fixture->silent);
+    for (uint64_t end_ms = uv_hrtime() / 1000000 + 1400; uv_hrtime() / 1000000 < end_ms;)
+        usleep(10000);
+    uv_run(&fixture->loop, UV_RUN_DEFAULT);
+    assert_int_equal(fixture->calls, 1);
+    assert_true(fixture->outcome >= 0);
+}
+
+static void a_pause_does_not_use_up_a_head_start(void **state)
+{
+    struct fixture *fixture = *state;
+    const int sockets[] = {fixture->silent.fd, fixture->listening};
+
+    dial_sockets(fixture, sockets, 2, FOREVER_MS);
+    uv_run(&fixture->loop, UV_RUN_NOWAIT);
+    wake_and_pause(fixture);
+    assert_text(fixture, "broker:5672 (127.0.0.1:%u)", rig_port(fixture->silent.fd));
+}
+
+static void a_pause_is_not_a_timeout(void **state)
+{
+    struct fixture *fixture = *state;
+    struct net_address address = rig_address("127.0.0.1", fixture->silent.fd);
+
+    dial(fixture, &address, 1200);
+    while (fixture->lates == 0)
+        uv_run(&fixture->loop, UV_RUN_ONCE);
+    wake_and_pause(fixture);
 }
 
 static void a_name_that_does_not_resolve(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = parse("name.invalid:5672");
+    struct net_address address = rig_parse("name.invalid:5672");
 
     dial(fixture, &address, 20000);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
@@ -300,24 +369,13 @@ static void a_name_that_does_not_resolve(void **state)
     assert_memory_equal(fixture->text, "name.invalid:5672: ", 19);
 }
 
-static void a_slow_lookup_times_out(void **state)
-{
-    struct fixture *fixture = *state;
-    struct net_address address = parse("name.invalid:5672");
-
-    dial(fixture, &address, 0); /* up before the lookup's answer can be heard */
-    uv_run(&fixture->loop, UV_RUN_DEFAULT);
-    assert_int_equal(fixture->calls, 1);
-    assert_true(fixture->outcome == -ETIMEDOUT || fixture->outcome <= -3000);
-}
-
 static void redial(void *ctx, int fd, const char *text)
 {
     struct fixture *fixture = ctx;
 
     on_dialed(ctx, fd, text);
     if (fixture->redials++ < 3) {
-        struct net_address address = address_of("127.0.0.1", fixture->refusing);
+        struct net_address address = rig_address("127.0.0.1", fixture->refusing);
         assert_int_equal(net_dial(&fixture->dialer, &fixture->loop, &address, 1000, redial, ctx), 0);
     }
 }
@@ -325,20 +383,11 @@ static void redial(void *ctx, int fd, const char *text)
 static void the_callback_may_dial_again(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = address_of("127.0.0.1", fixture->refusing);
+    struct net_address address = rig_address("127.0.0.1", fixture->refusing);
 
     assert_int_equal(net_dial(&fixture->dialer, &fixture->loop, &address, 1000, redial, fixture), 0);
     uv_run(&fixture->loop, UV_RUN_DEFAULT);
     assert_int_equal(fixture->calls, 4);
-}
-
-static unsigned count_descriptors(void)
-{
-    unsigned count = 0;
-
-    for (int fd = 0; fd < 256; fd++)
-        count += fcntl(fd, F_GETFD) >= 0;
-    return count;
 }
 
 struct cancelling {
@@ -363,7 +412,7 @@ static void on_check(uv_check_t *check)
 /* Cancels at each turn of the loop that a dial goes through, and expects silence and no descriptor left. */
 static void cancel_at_every_turn(struct fixture *fixture, const int *sockets, const char *text)
 {
-    unsigned turns = 0, before = count_descriptors();
+    unsigned turns = 0, before = rig_descriptors();
 
     do {
         struct cancelling cancelling = {.fixture = fixture, .turns_left = turns};
@@ -371,7 +420,7 @@ static void cancel_at_every_turn(struct fixture *fixture, const int *sockets, co
         if (sockets != NULL) {
             dial_sockets(fixture, sockets, 3, 60);
         } else {
-            struct net_address address = parse(text);
+            struct net_address address = rig_parse(text);
             dial(fixture, &address, 5000);
         }
         uv_check_init(&fixture->loop, &cancelling.check);
@@ -381,7 +430,7 @@ static void cancel_at_every_turn(struct fixture *fixture, const int *sockets, co
         if (fixture->calls > 0 && fixture->outcome >= 0)
             close(fixture->outcome);
         fixture->outcome = NOT_CALLED;
-        assert_int_equal(count_descriptors(), before);
+        assert_int_equal(rig_descriptors(), before);
         turns++;
     } while (fixture->calls == 0);
     assert_in_range(turns, 3, 100);
@@ -390,7 +439,7 @@ static void cancel_at_every_turn(struct fixture *fixture, const int *sockets, co
 static void cancel_at_every_turn_of_connecting(void **state)
 {
     struct fixture *fixture = *state;
-    const int sockets[] = {fixture->silent, fixture->refusing, fixture->listening};
+    const int sockets[] = {fixture->silent.fd, fixture->refusing, fixture->listening};
 
     cancel_at_every_turn(fixture, sockets, NULL);
 }
@@ -398,7 +447,7 @@ static void cancel_at_every_turn_of_connecting(void **state)
 static void cancel_at_every_turn_of_failing(void **state)
 {
     struct fixture *fixture = *state;
-    const int sockets[] = {fixture->refusing, fixture->silent, fixture->silent};
+    const int sockets[] = {fixture->refusing, fixture->silent.fd, fixture->silent.fd};
 
     cancel_at_every_turn(fixture, sockets, NULL);
 }
@@ -406,7 +455,7 @@ static void cancel_at_every_turn_of_failing(void **state)
 static void cancel_during_a_lookup(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = address_of("localhost", fixture->listening);
+    struct net_address address = rig_address("localhost", fixture->listening);
 
     for (unsigned i = 0; i < 8; i++) { /* more than libuv has threads: some lookups have not begun */
         dial(fixture, &address, 5000);
@@ -421,7 +470,7 @@ static void cancel_during_a_lookup(void **state)
 static void cancel_at_once(void **state)
 {
     struct fixture *fixture = *state;
-    struct net_address address = address_of("127.0.0.1", fixture->listening);
+    struct net_address address = rig_address("127.0.0.1", fixture->listening);
 
     dial(fixture, &address, 5000);
     net_dial_cancel(fixture->dialer);
@@ -439,10 +488,15 @@ int main(void)
         TEST(refused),
         TEST(silence_times_out),
         TEST(the_next_address_is_tried_when_one_refuses),
-        TEST(the_next_address_is_tried_when_one_is_silent),
-        TEST(the_last_error_is_told_when_all_fail),
+        TEST(the_next_address_is_tried_beside_one_that_is_silent),
+        TEST(an_address_with_a_head_start_may_still_win),
+        TEST(each_error_is_told_when_all_fail),
+        TEST(it_is_late_once_when_the_last_address_is_silent),
+        TEST(it_is_late_when_the_lookup_is_slow),
+        TEST(a_lookup_that_does_not_end_times_out),
+        TEST(a_pause_does_not_use_up_a_head_start),
+        TEST(a_pause_is_not_a_timeout),
         TEST(a_name_that_does_not_resolve),
-        TEST(a_slow_lookup_times_out),
         TEST(the_callback_may_dial_again),
         TEST(cancel_at_every_turn_of_connecting),
         TEST(cancel_at_every_turn_of_failing),

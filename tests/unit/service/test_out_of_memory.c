@@ -6,6 +6,7 @@
  */
 
 #include "config_fixture.h"
+#include "service/node_dial.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -88,6 +89,7 @@ static void loading_a_config(void **state)
 }
 
 static int outcome;
+static unsigned node_calls;
 
 static void on_dialed(void *ctx, int fd, const char *text)
 {
@@ -124,11 +126,50 @@ static void dialling(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+static void on_node_dialed(struct node_dial *dial, int fd, const char *text)
+{
+    (void)dial;
+    (void)text;
+    node_calls++;
+    outcome = fd;
+}
+
+static void dialling_nodes(void **state)
+{
+    struct node_set set = {0};
+    struct net_address address;
+    uv_loop_t loop;
+    unsigned i = 0;
+    char why[128];
+
+    (void)state;
+    assert_int_equal(net_address_parse(&address, "unix:/nonexistent", why, sizeof(why)), 0);
+    assert_int_equal(node_set_add(&set, &address), 0);
+    assert_int_equal(node_set_add(&set, &address), 0);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    do {
+        struct node_dial dial;
+        node_calls = 0;
+        arm(i++);
+        int result = node_dial_start(&dial, &loop, &set, 5000, on_node_dialed);
+        uv_run(&loop, UV_RUN_DEFAULT);
+        armed = false;
+        assert_int_equal(result, fired && i <= 3 ? -ENOMEM : 0); /* later the first node has been tried */
+        assert_int_equal(node_calls, result == 0);
+        if (result == 0)
+            assert_int_equal(outcome, -ENOENT);
+    } while (fired);
+    assert_int_equal(i, 6); /* the order, two nodes with a dialer each, and a run in which nothing failed */
+    assert_int_equal(uv_loop_close(&loop), 0);
+    node_set_deinit(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loading_a_config),
         cmocka_unit_test(dialling),
+        cmocka_unit_test(dialling_nodes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

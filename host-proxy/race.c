@@ -217,7 +217,7 @@ bool race_is_refusal(const struct amqp_exception *e)
 static void fail_greeting(struct race_attempt *attempt, const struct amqp_exception *e)
 {
     struct race *race = attempt->race;
-    char text[512];
+    char text[sizeof(attempt->peer) + 256];
 
     leave_course(attempt);
     if (race_is_refusal(e)) {
@@ -278,7 +278,7 @@ static void on_dialed(void *ctx, int fd, const char *text)
 {
     struct race_attempt *attempt = ctx;
     const struct race_config *config = &attempt->race->config;
-    char failure[512];
+    char failure[2 * NET_NAME_MAX + 128];
     int rc;
 
     attempt->dialer = NULL;

@@ -119,9 +119,10 @@ void net_acceptor_close(struct net_acceptor *acceptor, void (*closed)(struct net
 
 struct net_dialer; /* the attempt to reach an address; frees itself when it has ended or was cancelled */
 
-#define NET_DIALER_ADDRESSES 8   /* of a name, at most */
-#define NET_HEAD_START_MS    250 /* before the next one is tried beside it: the delay that RFC 8305 recommends \
-                                  */
+#define NET_DIALER_ADDRESSES 8 /* of a name, at most */
+
+/* Before the next one is tried beside it: the delay that RFC 8305 recommends. */
+#define NET_HEAD_START_MS 250
 
 /*
  * The attempt has ended. `fd`: a connected, non-blocking descriptor, which is the callee's (TCP_NODELAY is

@@ -114,16 +114,6 @@ static int take_header(struct amqp_assembler *a, const struct amqp_assembler_rul
     return a->partial->body_size == 0 ? complete(a, command) : AMQP_ASSEMBLER_MORE;
 }
 
-static int too_large(struct amqp_assembler *a, const struct amqp_assembler_rules *rules,
-                     struct amqp_exception *e)
-{
-    amqp_exception_set(e, AMQP_SCOPE_CHANNEL, AMQP_CODE_PRECONDITION_FAILED, a->partial->spec->id,
-                       "message size %llu is larger than configured max size %llu",
-                       (unsigned long long)a->partial->body_size, (unsigned long long)rules->body_max);
-    amqp_assembler_reset(a);
-    return AMQP_ASSEMBLER_REFUSED;
-}
-
 static int take_body(struct amqp_assembler *a, const struct amqp_assembler_rules *rules,
                      const struct amqp_frame *frame, struct amqp_command **command, struct amqp_exception *e)
 {
@@ -132,7 +122,7 @@ static int take_body(struct amqp_assembler *a, const struct amqp_assembler_rules
         return unexpected(a, e, no_body); /* RabbitMQ notices with the next frame */
     if (partial->body_size > rules->body_max) {
         a->dropped += frame->size;
-        return a->dropped == partial->body_size ? too_large(a, rules, e) : AMQP_ASSEMBLER_MORE;
+        return a->dropped == partial->body_size ? complete(a, command) : AMQP_ASSEMBLER_MORE;
     }
     if (amqp_command_add_body(partial, frame->payload, frame->size) < 0)
         return AMQP_ASSEMBLER_NO_MEMORY;

@@ -11,7 +11,8 @@
  *          ┌──────────►─────────┐   ┌──────────────────────────►────────────────────────┐
  *     METHOD ──── method with content ───► HEADER ──── header ───► BODY ──── body ───► command
  *
- * A body over the limit is taken and thrown away, frame by frame; then comes 406 on the channel.
+ * A body over the limit is taken and thrown away, frame by frame; the command comes without it then, and is
+ * refused in its turn (amqp_rules_check).
  */
 
 #include "amqp/command.h"
@@ -26,13 +27,13 @@ struct amqp_assembler {
 struct amqp_assembler_rules {
     uint8_t sender;         /* AMQP_BY_CLIENT or AMQP_BY_SERVER: whose methods are whitelisted */
     bool checks_properties; /* a client's are checked here and now; a server's only by whoever reads them */
-    uint64_t body_max;      /* bytes of a body */
+    uint64_t body_max;      /* bytes of a body that is kept */
 };
 
 enum {
     AMQP_ASSEMBLER_MORE = 0,
     AMQP_ASSEMBLER_COMMAND = 1,
-    AMQP_ASSEMBLER_REFUSED = -1,   /* *e is filled in */
+    AMQP_ASSEMBLER_REFUSED = -1,   /* *e is filled in, of connection scope: reset */
     AMQP_ASSEMBLER_NO_MEMORY = -2, /* the frame was not taken */
 };
 
@@ -41,7 +42,8 @@ void amqp_assembler_init(struct amqp_assembler *a);
 /* Drops what is incomplete. It can be used again. */
 void amqp_assembler_reset(struct amqp_assembler *a);
 
-/* Takes a frame. On COMMAND, `*command` is the caller's. After REFUSED with connection scope, reset. */
+/* Takes a frame. On COMMAND, `*command` is the caller's; its body is complete, or longer than body_max and
+ * not there at all. */
 int amqp_assembler_feed(struct amqp_assembler *a, const struct amqp_assembler_rules *rules,
                         const struct amqp_frame *frame, struct amqp_command **command,
                         struct amqp_exception *e);

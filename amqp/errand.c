@@ -104,14 +104,12 @@ static void finish(struct amqp_hub *hub, struct amqp_errand_channel *channel, st
 static int hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
     struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
-    struct amqp_command *close_ok = slot->spare;
     struct amqp_errand_end end = {.code = amqp_take_u16(&c)};
     end.text = amqp_take_short_string(&c);
     end.method = amqp_take_u32(&c);
     amqp_flow_purge(&hub->fair, &hub->errands.up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
     amqp_slot_close_heard(slot, false);
-    slot->spare = NULL;
-    amqp_hub_send_close_ok(hub, &hub->errands.up, slot, close_ok);
+    amqp_hub_send_close_ok(hub, slot);
     finish(hub, slot->errands, end);
     amqp_command_destroy(command);
     return 0;
@@ -130,13 +128,6 @@ int amqp_errands_hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_
         ++channel->answers == channel->due)
         finish(hub, channel, (struct amqp_errand_end){.code = 0});
     return 0;
-}
-
-void amqp_errands_close_ok_written(struct amqp_hub *hub, struct amqp_slot *slot)
-{
-    struct amqp_errand_channel *channel = slot->errands;
-    if (amqp_slot_close_ok_written(&hub->slots, slot))
-        channel->slot = NULL;
 }
 
 void amqp_errands_clear(struct amqp_hub *hub)

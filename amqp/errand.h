@@ -65,9 +65,6 @@ void amqp_errands_run(struct amqp_hub *hub);
 /* The broker's word on the slot of an errand, taken over. 0 or -1: it makes no sense. */
 int amqp_errands_hear(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command);
 
-/* Close-Ok was written on a slot of an errand. */
-void amqp_errands_close_ok_written(struct amqp_hub *hub, struct amqp_slot *slot);
-
 /* The connection is lost: all end with code 320. */
 void amqp_errands_clear(struct amqp_hub *hub);
 

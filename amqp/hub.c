@@ -50,9 +50,9 @@ void amqp_hub_close_slot(struct amqp_hub *hub, struct amqp_slot *slot, struct am
     amqp_hub_send(hub, amqp_hub_flow_of(hub, slot), close);
 }
 
-void amqp_hub_free_slot(struct amqp_seat *seat, bool is_free)
+void amqp_hub_free_slot(struct amqp_seat *seat)
 {
-    if (is_free && seat != NULL)
+    if (seat != NULL)
         amqp_member_slot_freed(seat);
 }
 
@@ -67,9 +67,9 @@ static void on_written(struct amqp_fair *fair, struct amqp_flow *flow, const str
     struct amqp_slot *slot = amqp_slots_find(&hub->slots, command->channel);
     struct amqp_seat *seat = slot->seat;
     if (slot->user == AMQP_SLOT_OURS)
-        amqp_errands_close_ok_written(hub, slot);
-    else
-        amqp_hub_free_slot(seat, amqp_slot_close_ok_written(&hub->slots, slot));
+        slot->errands->slot = NULL;
+    amqp_slot_close_ok_written(&hub->slots, slot);
+    amqp_hub_free_slot(seat);
 }
 
 /* --- memory --- */
@@ -208,6 +208,7 @@ void amqp_hub_init(struct amqp_hub *hub, const struct amqp_hub_ops *ops, const s
     amqp_fair_init(&hub->fair, on_written);
     hub->rules = (struct amqp_rules){.exchange_types = config->exchange_types,
                                      .queue_types = config->queue_types,
+                                     .body_max = config->body_max,
                                      .is_reply_token = is_reply_token,
                                      .ctx = hub};
     amqp_tokens_init(&hub->tokens, config->reply_tokens_max);

@@ -153,9 +153,8 @@ void amqp_hub_account(struct amqp_hub *hub, size_t before, size_t after);
 /* Queues a command for the broker, with its channel set. Takes it over. */
 void amqp_hub_send(struct amqp_hub *hub, struct amqp_flow *flow, struct amqp_command *command);
 
-/* Queues the Close-Ok to a Close of the broker's, made of `spare`, which is taken over. */
-void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_flow *flow, const struct amqp_slot *slot,
-                            struct amqp_command *spare);
+/* Queues the Close-Ok to a Close of the broker's, made of the slot's spare. */
+void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_slot *slot);
 
 /*
  * Leaves an OPEN slot: it is kept for others if it can be, else closed, by `close` or, if that is NULL, one

@@ -20,46 +20,47 @@ static int confused(struct amqp_exception *e, const struct amqp_frame *frame)
 }
 
 /* The Close-Ok is made of what is at hand, so that it can't fail. */
-void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_flow *flow, const struct amqp_slot *slot,
-                            struct amqp_command *spare)
+void amqp_hub_send_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
 {
-    amqp_put_u32(spare->payload, AMQP_CHANNEL_CLOSE_OK_METHOD);
-    spare->payload_len = 4;
-    spare->spec = amqp_method_spec(AMQP_CHANNEL_CLOSE_OK_METHOD);
-    spare->channel = slot->number;
-    amqp_hub_send(hub, flow, spare);
+    struct amqp_command *close_ok = slot->spare;
+    slot->spare = NULL;
+    amqp_put_u32(close_ok->payload, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    close_ok->payload_len = 4;
+    close_ok->spec = amqp_method_spec(AMQP_CHANNEL_CLOSE_OK_METHOD);
+    close_ok->channel = slot->number;
+    amqp_hub_send(hub, amqp_hub_flow_of(hub, slot), close_ok);
 }
 
-/* What the Close-Ok to `close` is made of: `close` itself only if there is nothing else. */
-static struct amqp_command *take_spare(struct amqp_slot *slot, struct amqp_command *close)
+/* Sees to it that there is a spare; it is the Close, and that is gone then, only if there is nothing else. */
+static void make_spare(struct amqp_slot *slot, struct amqp_command **close)
 {
     amqp_channel_close_ok_t close_ok = {0};
-    struct amqp_command *spare = slot->spare;
-    slot->spare = NULL;
-    if (spare == NULL)
-        spare = amqp_command_make(AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
-    return spare != NULL ? spare : close;
+    if (slot->spare == NULL)
+        slot->spare = amqp_command_make(AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
+    if (slot->spare == NULL) {
+        slot->spare = *close;
+        *close = NULL;
+    }
 }
 
 static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
     struct amqp_seat *seat = slot->seat;
     struct amqp_lane *lane = slot->lane;
-    const struct amqp_exception none = {0};
-    struct amqp_flow *up = amqp_hub_flow_of(hub, slot);
-    const bool purged = amqp_flow_purge(&hub->fair, up, slot->number, AMQP_CHANNEL_CLOSE_METHOD);
-    struct amqp_command *answer = take_spare(slot, command);
+    struct amqp_exception e = {0};
+    const bool purged =
+        amqp_flow_purge(&hub->fair, amqp_hub_flow_of(hub, slot), slot->number, AMQP_CHANNEL_CLOSE_METHOD);
+    make_spare(slot, &command);
     if (slot->state == AMQP_SLOT_KEPT)
         amqp_kept_remove(hub, slot);
     amqp_slot_close_heard(slot, purged);
     slot->lane = NULL;
-    if (answer == command)
-        command = NULL;
-    amqp_hub_send_close_ok(hub, up, slot, answer);
+    if (slot->state == AMQP_SLOT_ANSWERING)
+        amqp_hub_send_close_ok(hub, slot);
     amqp_queues_slot_over(hub, slot);
     amqp_hush_slot_over(slot);
     if (lane != NULL)
-        amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, seat->side, command), &none);
+        amqp_member_judge(seat->member, lane, amqp_lane_hear_close(lane, seat->side, command, &e), &e);
     else
         amqp_command_destroy(command);
 }
@@ -68,11 +69,11 @@ static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp
 static void end_lane(struct amqp_hub *hub, struct amqp_slot *slot)
 {
     struct amqp_lane *lane = slot->lane;
-    const struct amqp_exception none = {0};
+    struct amqp_exception e = {0};
     slot->lane = NULL;
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
-        amqp_member_judge(slot->seat->member, lane, amqp_lane_hear_close_ok(lane, slot->seat->side), &none);
+        amqp_member_judge(slot->seat->member, lane, amqp_lane_hear_close_ok(lane, slot->seat->side, &e), &e);
 }
 
 static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
@@ -80,7 +81,10 @@ static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)
     struct amqp_seat *seat = slot->seat;
     end_lane(hub, slot);
     amqp_hush_slot_over(slot);
-    amqp_hub_free_slot(seat, amqp_slot_close_ok_heard(&hub->slots, slot));
+    if (amqp_slot_close_ok_heard(&hub->slots, slot))
+        amqp_hub_free_slot(seat);
+    else
+        amqp_hub_send_close_ok(hub, slot);
 }
 
 static void hear_fence(struct amqp_hub *hub, struct amqp_slot *slot)
@@ -88,7 +92,7 @@ static void hear_fence(struct amqp_hub *hub, struct amqp_slot *slot)
     struct amqp_seat *seat = slot->seat;
     end_lane(hub, slot);
     amqp_kept_add(hub, slot);
-    amqp_hub_free_slot(seat, true);
+    amqp_hub_free_slot(seat);
 }
 
 /* The broker replaces "amq.rabbitmq.reply-to" in reply_to by a token that leads back to the requester. */

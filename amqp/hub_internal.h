@@ -18,7 +18,7 @@ int amqp_hub_hear_frame(struct amqp_back *back, const struct amqp_frame *frame, 
 /* Where what is said on a slot is queued: with whose it is, or, if it is nobody's, with what we say. */
 struct amqp_flow *amqp_hub_flow_of(struct amqp_hub *hub, const struct amqp_slot *slot);
 
-/* If all is said about it, the seat is told, if it was anybody's. */
-void amqp_hub_free_slot(struct amqp_seat *seat, bool is_free);
+/* All is said about a slot: the seat is told, if it was anybody's. */
+void amqp_hub_free_slot(struct amqp_seat *seat);
 
 #endif

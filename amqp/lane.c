@@ -222,8 +222,10 @@ static int take_open(struct amqp_lane *lane, struct amqp_command *command, struc
 /* While the channel is being closed nothing passes, and nothing is refused but what makes no sense at all. */
 static int take_closing(struct amqp_lane *lane, uint32_t method, struct amqp_exception *e)
 {
-    if (method == AMQP_CHANNEL_OPEN_METHOD)
-        return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "second 'channel.open' seen");
+    if (method == AMQP_CHANNEL_OPEN_METHOD) {
+        refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "second 'channel.open' seen");
+        return AMQP_LANE_FATAL;
+    }
     if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_ENDING)
         lane->state = AMQP_LANE_CROSSED;
     else if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_TOLD)
@@ -236,11 +238,13 @@ static int take_closing(struct amqp_lane *lane, uint32_t method, struct amqp_exc
 static int take_fresh(struct amqp_lane *lane, uint32_t method, struct amqp_exception *e)
 {
     amqp_channel_open_ok_t open_ok = {.channel_id = amqp_empty_bytes};
-    if (method != AMQP_CHANNEL_OPEN_METHOD)
-        return refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
+    if (method != AMQP_CHANNEL_OPEN_METHOD) {
+        refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "expected 'channel.open'");
+        return AMQP_LANE_FATAL;
+    }
     lane->slot = amqp_seat_open_slot(&lane->member->main, lane, e);
     if (lane->slot == NULL)
-        return AMQP_LANE_REFUSED;
+        return AMQP_LANE_FATAL;
     lane->state = AMQP_LANE_OPEN;
     if (lane->slot->has_answered)
         amqp_lane_tell(lane, amqp_command_make(AMQP_CHANNEL_OPEN_OK_METHOD, &open_ok));

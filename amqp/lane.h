@@ -63,15 +63,17 @@ struct amqp_lane {
     } qos;                         /* as the client has set it */
     bool owes_close_ok;            /* the client's Close was held back, and forgotten over an end */
     bool is_committing;            /* tx.commit was sent, commit-ok is due */
-    struct amqp_exception end;     /* ENDING, CROSSED: what the client will be told */
+    struct amqp_exception end;     /* ENDING, CROSSED: what the client will be told, if farewell is NULL */
     struct amqp_command *farewell; /* or this, the broker's Close; NULL: it has not said any */
 };
 
 /* What became of a command or a lane. */
 enum {
     AMQP_LANE_GOES_ON = 0,
-    AMQP_LANE_GONE = 1,     /* the lane is finished: destroy it */
-    AMQP_LANE_REFUSED = -1, /* *e is filled in */
+    AMQP_LANE_GONE = 1, /* the lane is finished: destroy it */
+    AMQP_LANE_REFUSED =
+        -1, /* *e is filled in: leave the lane's slots (amqp_lane_refuse), then tell the client */
+    AMQP_LANE_FATAL = -2, /* *e is filled in: the client's connection ends over it at once */
 };
 
 /* Whether anything may still be sent on its slots: none of them is on its way out. */
@@ -87,10 +89,11 @@ struct amqp_lane *amqp_lane_create(struct amqp_member *member, uint16_t number);
 /* Leaves its slots, with a Close to the broker if none was said yet. Frees the lane. */
 void amqp_lane_destroy(struct amqp_lane *lane);
 
-/* A command from the client, which is taken over. */
+/* A command from the client, which is taken over. GOES_ON, REFUSED or FATAL. */
 int amqp_lane_take(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e);
 
-/* The lane has broken a rule that costs it no more than itself. */
+/* The client has broken a rule on this lane, by `e`. What it has said before is done first: if the broker
+ * errs over that, the client hears of this and not of `e`, as it would alone. */
 void amqp_lane_refuse(struct amqp_lane *lane, const struct amqp_exception *e);
 
 /* The slot on which it publishes is nothing to it any more, and closed; the lane goes on. */
@@ -110,10 +113,11 @@ int amqp_lane_hear(struct amqp_lane *lane, enum amqp_side side, struct amqp_comm
 int amqp_lane_resume(struct amqp_lane *lane, struct amqp_exception *e);
 
 /* The broker's channel.close, taken over; the slot on that side is no longer the lane's. NULL: there was no
- * memory to keep it, after a Close of our own. GOES_ON or GONE. */
-int amqp_lane_hear_close(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command);
+ * memory to keep it, after a Close of our own. GOES_ON, GONE or FATAL. */
+int amqp_lane_hear_close(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command,
+                         struct amqp_exception *e);
 
 /* Its close-ok; likewise. */
-int amqp_lane_hear_close_ok(struct amqp_lane *lane, enum amqp_side side);
+int amqp_lane_hear_close_ok(struct amqp_lane *lane, enum amqp_side side, struct amqp_exception *e);
 
 #endif

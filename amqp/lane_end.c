@@ -82,14 +82,18 @@ static void tell_farewell(struct amqp_lane *lane)
     lane->farewell = NULL;
 }
 
-/* All slots are left. GOES_ON or GONE. */
-static int finish(struct amqp_lane *lane)
+/* All slots are left. GOES_ON, GONE or FATAL. */
+static int finish(struct amqp_lane *lane, struct amqp_exception *e)
 {
     const enum amqp_lane_state state = lane->state;
     if (state == AMQP_LANE_LEAVING || (state == AMQP_LANE_CLOSING && lane->farewell == NULL)) {
         if (state == AMQP_LANE_CLOSING)
             amqp_lane_tell_close_ok(lane);
         return AMQP_LANE_GONE;
+    }
+    if (lane->farewell == NULL && lane->end.scope == AMQP_SCOPE_CONNECTION) {
+        *e = lane->end;
+        return AMQP_LANE_FATAL;
     }
     lane->state = AMQP_LANE_TOLD;
     if (lane->farewell != NULL)
@@ -142,7 +146,8 @@ int amqp_lane_leave(struct amqp_lane *lane)
 
 /* --- from the broker --- */
 
-int amqp_lane_hear_close(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command)
+int amqp_lane_hear_close(struct amqp_lane *lane, enum amqp_side side, struct amqp_command *command,
+                         struct amqp_exception *e)
 {
     if (command == NULL || lane->state == AMQP_LANE_LEAVING || lane->farewell != NULL) {
         amqp_command_destroy(command);
@@ -154,10 +159,10 @@ int amqp_lane_hear_close(struct amqp_lane *lane, enum amqp_side side, struct amq
         if (lane->state == AMQP_LANE_OPEN)
             lane->state = lane->owes_close_ok ? AMQP_LANE_CROSSED : AMQP_LANE_ENDING;
     }
-    return amqp_lane_hear_close_ok(lane, side);
+    return amqp_lane_hear_close_ok(lane, side, e);
 }
 
-int amqp_lane_hear_close_ok(struct amqp_lane *lane, enum amqp_side side)
+int amqp_lane_hear_close_ok(struct amqp_lane *lane, enum amqp_side side, struct amqp_exception *e)
 {
     if (side == AMQP_SIDE_MAIN)
         lane->slot = NULL;
@@ -165,5 +170,5 @@ int amqp_lane_hear_close_ok(struct amqp_lane *lane, enum amqp_side side)
         lane->outlet.slot = NULL;
     amqp_lane_forget(lane);
     leave_slots(lane, NULL);
-    return has_slots(lane) ? AMQP_LANE_GOES_ON : finish(lane);
+    return has_slots(lane) ? AMQP_LANE_GOES_ON : finish(lane, e);
 }

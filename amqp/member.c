@@ -128,7 +128,7 @@ static int feed_lane(struct amqp_member *member, struct amqp_lane *lane, const s
                      struct amqp_exception *e)
 {
     const struct amqp_assembler_rules rules = {
-        .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = member->main.hub->config->body_max};
+        .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = member->main.hub->rules.body_max};
     const size_t before = amqp_assembler_cost(&lane->assembler);
     struct amqp_command *command = NULL;
     const int rc = amqp_assembler_feed(&lane->assembler, &rules, frame, &command, e);
@@ -142,9 +142,25 @@ static int feed_lane(struct amqp_member *member, struct amqp_lane *lane, const s
         return amqp_lane_take(lane, command, e);
     case AMQP_ASSEMBLER_NO_MEMORY:
         amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, 0, "out of memory");
-        return AMQP_LANE_REFUSED;
-    default: return AMQP_LANE_REFUSED;
+        return AMQP_LANE_FATAL;
+    default: return AMQP_LANE_FATAL;
     }
+}
+
+/* Whether it is only the broker's answer that its connection's end waits for. */
+static bool is_refused(const struct amqp_member *member)
+{
+    const struct amqp_lane *lane = member->refused;
+    return lane != NULL && (lane->state == AMQP_LANE_ENDING || lane->state == AMQP_LANE_CROSSED);
+}
+
+static void refuse(struct amqp_member *member, struct amqp_lane *lane, const struct amqp_exception *e)
+{
+    amqp_lane_refuse(lane, e);
+    if (e->scope == AMQP_SCOPE_CHANNEL || is_refused(member))
+        return;
+    member->refused = lane;
+    member->refused_ms = amqp_member_now(member) + member->main.hub->config->end_timeout_ms;
 }
 
 void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int verdict,
@@ -152,9 +168,9 @@ void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int v
 {
     if (verdict == AMQP_LANE_GONE)
         amqp_member_drop_lane(member, lane);
-    else if (verdict == AMQP_LANE_REFUSED && e->scope == AMQP_SCOPE_CHANNEL)
-        amqp_lane_refuse(lane, e);
     else if (verdict == AMQP_LANE_REFUSED)
+        refuse(member, lane, e);
+    else if (verdict == AMQP_LANE_FATAL)
         amqp_member_end(member, e, amqp_member_now(member));
 }
 
@@ -249,13 +265,19 @@ void amqp_member_account_held(struct amqp_member *member, size_t before, size_t 
 uint64_t amqp_member_deadline(const struct amqp_member *member)
 {
     const uint64_t front = amqp_front_deadline(&member->front);
-    return front < member->end_ms ? front : member->end_ms;
+    const uint64_t end =
+        is_refused(member) && member->refused_ms < member->end_ms ? member->refused_ms : member->end_ms;
+    return front < end ? front : end;
 }
 
 void amqp_member_tick(struct amqp_member *member, uint64_t now)
 {
     note_time(member, now);
     amqp_front_tick(&member->front, now);
+    if (is_refused(member) && now >= member->refused_ms && member->state == AMQP_MEMBER_JOINED) {
+        member->end = member->refused->end;
+        member->end_ms = now;
+    }
     if (now >= member->end_ms) {
         amqp_member_drop_down(member);
         if (member->state == AMQP_MEMBER_JOINED)

@@ -55,6 +55,8 @@ struct amqp_member {
     struct amqp_owner queues;       /* exclusive ones */
     struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
     uint64_t end_ms;           /* ENDING: when it is told if the broker says nothing before */
+    struct amqp_lane *refused; /* JOINED: the one over which the connection will end, as soon as it is left */
+    uint64_t refused_ms;       /* or then */
 };
 
 void amqp_member_init(struct amqp_member *member, const struct amqp_member_ops *ops,

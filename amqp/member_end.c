@@ -33,6 +33,8 @@ static void drop_partial(struct amqp_member *member, struct amqp_lane *lane)
 void amqp_member_drop_lane(struct amqp_member *member, struct amqp_lane *lane)
 {
     drop_partial(member, lane);
+    if (member->refused == lane)
+        member->refused = NULL;
     HASH_DEL(member->lanes, lane);
     amqp_lane_destroy(lane);
 }

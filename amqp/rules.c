@@ -38,6 +38,11 @@ static bool is_immediate(const struct subject *s)
     return s->publish->immediate;
 }
 
+static bool is_too_large(const struct subject *s)
+{
+    return s->command->body_size > s->rules->body_max;
+}
+
 static bool drops_on_recover(const struct subject *s)
 {
     return !s->recover->requeue;
@@ -214,6 +219,7 @@ static const struct rule {
     {AMQP_BASIC_QOS_METHOD, has_prefetch_size, AMQP_CODE_NOT_IMPLEMENTED, "prefetch_size!=0"},
     {AMQP_BASIC_CONSUME_METHOD, has_bad_consume_argument, AMQP_CODE_INTERNAL_ERROR, NULL},
     {AMQP_BASIC_PUBLISH_METHOD, is_immediate, AMQP_CODE_NOT_IMPLEMENTED, "immediate=true"},
+    {AMQP_BASIC_PUBLISH_METHOD, is_too_large, AMQP_CODE_PRECONDITION_FAILED, "message size"},
     {AMQP_BASIC_PUBLISH_METHOD, publishes_to_forged_token, AMQP_CODE_INTERNAL_ERROR, NULL},
     {AMQP_BASIC_PUBLISH_METHOD, has_decimal_header, AMQP_CODE_INTERNAL_ERROR, NULL},
     {AMQP_BASIC_RECOVER_METHOD, drops_on_recover, AMQP_CODE_NOT_IMPLEMENTED, "requeue=false"},
@@ -233,6 +239,10 @@ static void refuse(const struct rule *rule, const struct subject *s, struct amqp
                            (int)s->queue->queue.len, (const char *)s->queue->queue.bytes);
     else if (rule->is_broken == has_prefetch_size)
         amqp_exception_set(e, scope, rule->code, rule->method, "%s (%u)", rule->text, s->qos->prefetch_size);
+    else if (rule->is_broken == is_too_large)
+        amqp_exception_set(e, scope, rule->code, rule->method,
+                           "%s %llu is larger than configured max size %llu", rule->text,
+                           (unsigned long long)s->command->body_size, (unsigned long long)s->rules->body_max);
     else if (rule->text != NULL)
         amqp_exception_set(e, scope, rule->code, rule->method, "%s", rule->text);
     else

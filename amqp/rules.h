@@ -22,6 +22,8 @@ struct amqp_rules {
      * crash when streams and quorum queues come and go (DIRECT.md), which ends the shared connection. */
     const char *const *queue_types;
 
+    uint64_t body_max; /* bytes of a body; of what is longer the assembler has kept no body */
+
     /* Whether the broker has issued this direct reply-to token ("amq.rabbitmq.reply-to.A.B") to a client of
      * ours: one that can't be decoded ends the shared connection. NULL: none is known. */
     bool (*is_reply_token)(void *ctx, struct amqp_span token);

@@ -126,11 +126,8 @@ bool amqp_slot_close_ok_heard(struct amqp_slots *slots, struct amqp_slot *slot)
     return slot->state == AMQP_SLOT_FREE;
 }
 
-bool amqp_slot_close_ok_written(struct amqp_slots *slots, struct amqp_slot *slot)
+void amqp_slot_close_ok_written(struct amqp_slots *slots, struct amqp_slot *slot)
 {
-    if (slot->state == AMQP_SLOT_CROSSED)
-        slot->state = AMQP_SLOT_ANSWERED;
-    else
-        give_back(slots, slot);
-    return slot->state == AMQP_SLOT_FREE;
+    assert(slot->state == AMQP_SLOT_ANSWERING);
+    give_back(slots, slot);
 }

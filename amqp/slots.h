@@ -13,9 +13,10 @@
  *
  *     OPEN ─ our fence queued ─► FENCED ─ its answer heard ─► KEPT ─ taken ─► OPEN
  *
- * When both closes cross, Close-Ok must be heard and written both. RabbitMQ may say Close twice (an error
- * behind an error), but wants one Close-Ok. What it says between the last Close-Ok and the next open-ok is
- * late.
+ * When both closes cross, Close-Ok is heard first and said then: CLOSING ─ the broker's Close ─► CROSSED ─
+ * Close-Ok heard, ours queued ─► ANSWERING. The other way round RabbitMQ may end the channel before its own
+ * Close-Ok is written, and it is never said. RabbitMQ may say Close twice (an error behind an error), but
+ * wants one Close-Ok. What it says between the last Close-Ok and the next open-ok is late.
  */
 
 #include "amqp/assembler.h"
@@ -28,8 +29,7 @@ enum amqp_slot_state {
     AMQP_SLOT_KEPT,      /* nobody's, open at the broker */
     AMQP_SLOT_CLOSING,   /* Close-Ok must be heard */
     AMQP_SLOT_ANSWERING, /* Close-Ok must be written */
-    AMQP_SLOT_CROSSED,   /* both */
-    AMQP_SLOT_ANSWERED,  /* it was CROSSED, and only hearing is left */
+    AMQP_SLOT_CROSSED,   /* Close-Ok must be heard, and then ours be queued */
 };
 
 /* Who takes a slot. */
@@ -71,7 +71,8 @@ struct amqp_slot {
     struct amqp_assembler assembler;
     struct amqp_settling settling;
     struct amqp_uses uses;      /* queues that it names; empty when the broker has closed it */
-    struct amqp_command *spare; /* made when it was opened, so that closing it never fails; NULL: used */
+    struct amqp_command *spare; /* made when it was opened, so that closing it never fails; NULL: used.
+                                   CROSSED: what our Close-Ok will be made of */
 };
 
 struct amqp_slots {
@@ -106,12 +107,13 @@ static inline bool amqp_slot_may_be_closed(const struct amqp_slot *slot)
            slot->state == AMQP_SLOT_KEPT || slot->state == AMQP_SLOT_CLOSING;
 }
 
-/* Our Close is queued, the broker's was heard, and so on. Those that can free the slot say whether it is. */
+/* Our Close is queued, the broker's was heard, and so on. Those that return something say whether the slot is
+ * free now. After a Close or Close-Ok was heard, ours must be queued if it is ANSWERING. */
 void amqp_slot_fence_queued(struct amqp_slot *slot);
 void amqp_slot_fence_heard(struct amqp_slot *slot); /* OPEN, and nobody's */
 void amqp_slot_close_queued(struct amqp_slot *slot);
 void amqp_slot_close_heard(struct amqp_slot *slot, bool ours_was_purged);
 bool amqp_slot_close_ok_heard(struct amqp_slots *slots, struct amqp_slot *slot);
-bool amqp_slot_close_ok_written(struct amqp_slots *slots, struct amqp_slot *slot);
+void amqp_slot_close_ok_written(struct amqp_slots *slots, struct amqp_slot *slot);
 
 #endif

@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct amqp_assembler_rules assembler_rules = {
     .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = 4096};
-static const struct amqp_rules rules = {.exchange_types = NULL};
+static const struct amqp_rules rules = {.body_max = 4096};
 
 enum { FRAME_MAX = 8192 };
 

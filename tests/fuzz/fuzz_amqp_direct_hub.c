@@ -331,7 +331,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rig_config.kept_max = 4;
     rig_config.believe_types_ms = 1000;
     rig_config.memory_max = 1 << 16;
-    rig_config.body_max = BODY_MAX;
+    rig.hub.rules.body_max = BODY_MAX;
     rig.hub.limits.prefetch = 2;
     rig.hub.limits.prefetch_wide = 5;
     rig.hub.limits.soft = 1 << 10;

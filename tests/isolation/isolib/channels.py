@@ -9,6 +9,7 @@ from .offender import says
 from .program import FINE, LEFT, Program
 
 CLOSE = Channel.Close(200, "", 0, 0)
+AN_ERROR = Basic.Qos(prefetch_size=1)  # ends the connection, where what came before was no error
 PERSISTENT = spec.BasicProperties(delivery_mode=2)
 
 
@@ -19,23 +20,53 @@ def closes_twice(o) -> None:
     o.say(Channel.CloseOk(), Channel.CloseOk())
 
 
+def hear_both_close(o) -> None:
+    """Both sides have closed the channel; both must answer. A new one on its number is as good as any.
+    RabbitMQ forgets its answer, if rarely, when the client's is there before it is written."""
+    o.hear(Channel.Close)
+    o.hear(Channel.CloseOk)
+    o.say(Channel.CloseOk())
+    o.do(Channel.Open())
+
+
 def closing_crosses(o) -> None:
-    """Both sides close the channel; both must answer. A new one on its number is as good as any."""
     o.publish(exchange="no-such-exchange")
     o.say(CLOSE)
-    o.hear(Channel.Close)
-    o.say(Channel.CloseOk())
-    o.hear(Channel.CloseOk)
-    o.do(Channel.Open())
+    hear_both_close(o)
 
 
 def closes_behind_an_error(o) -> None:
     """The proxies hold basic.get back, and with it the Close, when the broker errs over the binding."""
     o.say(Queue.Bind(queue="none", exchange="amq.direct"), Basic.Get(queue="none"), CLOSE)
+    hear_both_close(o)
+
+
+def hear_the_end(o) -> None:
     o.hear(Channel.Close)
     o.say(Channel.CloseOk())
-    o.hear(Channel.CloseOk)
     o.do(Channel.Open())
+
+
+def errs_behind_an_error(*behind: spec.amqp_object.Method):
+    """What would end the connection is not looked at behind what ends the channel, although that is not told yet."""
+    def act(o) -> None:
+        o.publish(exchange="no-such-exchange")
+        o.say(*behind)
+        hear_the_end(o)
+    return act
+
+
+def publishes_behind_an_error(o) -> None:
+    o.say(Queue.Declare(queue="none", passive=True))
+    o.publish(immediate=True)
+    o.publish()
+    hear_the_end(o)
+
+
+def closes_behind_two_errors(o) -> None:
+    o.publish(exchange="no-such-exchange")
+    o.say(AN_ERROR, CLOSE)
+    hear_both_close(o)
 
 
 def ignored_while_closing(o) -> None:
@@ -83,9 +114,6 @@ def more_than_channel_max(o) -> None:
     o.do(Channel.Open(), channel=2)
 
 
-AN_ERROR = Basic.Qos(prefetch_size=1)  # at which the program ends where what came before was no error
-
-
 def busy_commit(o) -> None:
     """Commits what takes the broker a moment, and does not wait."""
     o.do(Queue.Declare(queue="committed", durable=True), Tx.Select())
@@ -121,6 +149,11 @@ PROGRAMS = [
     Program(FINE, "closes that cross", closing_crosses),
     Program(FINE, "a close behind what waits behind an error", closes_behind_an_error),
     Program(FINE, "methods behind an error", ignored_while_closing),
+    Program(FINE, "a connection's error behind a channel's", errs_behind_an_error(AN_ERROR)),
+    Program(FINE, "a queue of a bad type behind a channel's error",
+            errs_behind_an_error(Queue.Declare(queue="bad", arguments={"x-queue-master-locator": 1}))),
+    Program(FINE, "a connection's error and a close behind a channel's error", closes_behind_two_errors),
+    Program(FINE, "immediate behind a channel's error", publishes_behind_an_error),
     Program(LEFT, "an error behind an error", errs_while_closing()),
     Program(LEFT, "an error behind an error, and a close that crosses", errs_while_closing(CLOSE)),
     Program(FINE, "closed and opened again", lambda o: (o.do(CLOSE), o.do(Channel.Open()))),

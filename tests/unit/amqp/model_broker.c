@@ -25,7 +25,7 @@ static bool is_reply_token(void *ctx, struct amqp_span token)
     return token.len > 30;
 }
 
-static const struct amqp_rules rules = {.is_reply_token = is_reply_token};
+static const struct amqp_rules rules = {.body_max = UINT64_MAX, .is_reply_token = is_reply_token};
 static const struct amqp_front_ops front_ops;
 
 static struct model_broker *model_of(struct amqp_front *front)
@@ -103,6 +103,21 @@ void model_refuse_channel(struct model_broker *model, uint16_t number, uint16_t 
     model->channels[number].state = MODEL_CLOSING;
     model_leave_queues(model, number);
     model_answer(model, number, AMQP_CHANNEL_CLOSE_METHOD, &close);
+}
+
+/* A channel that both sides have closed is gone with the Close-Ok to its own Close, and with it what it has
+ * not said until then. */
+static void lose_close_ok(struct model_broker *model, uint16_t number)
+{
+    struct amqp_command *command;
+    struct amqp_command *next;
+    for (command = STAILQ_FIRST(&model->answers); command != NULL; command = next) {
+        next = STAILQ_NEXT(command, entry);
+        if (command->channel != number || command->spec->id != AMQP_CHANNEL_CLOSE_OK_METHOD)
+            continue;
+        STAILQ_REMOVE(&model->answers, command, amqp_command, entry);
+        amqp_command_destroy(command);
+    }
 }
 
 /* What changes when an answer goes out. */
@@ -335,12 +350,14 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
     } else if (channel->state == MODEL_CLOSED) {
         open_channel(model, number);
     } else if (channel->state == MODEL_CLOSING) {
-        if (method == AMQP_CHANNEL_CLOSE_OK_METHOD)
+        if (method == AMQP_CHANNEL_CLOSE_OK_METHOD) {
             channel->state = MODEL_CLOSED;
-        else if (method == AMQP_CHANNEL_CLOSE_METHOD)
+            lose_close_ok(model, number);
+        } else if (method == AMQP_CHANNEL_CLOSE_METHOD) {
             answer_plainly(model, number, AMQP_CHANNEL_CLOSE_OK_METHOD);
-        else if (method == AMQP_CHANNEL_OPEN_METHOD)
+        } else if (method == AMQP_CHANNEL_OPEN_METHOD) {
             model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "second open");
+        }
     } else if (channel->is_committing && method != AMQP_CHANNEL_CLOSE_METHOD) {
         model_kill(model, AMQP_CODE_CHANNEL_ERROR, method, "in the middle of tx.commit");
     } else if (!amqp_rules_check(&rules, command, decoded, &e)) {

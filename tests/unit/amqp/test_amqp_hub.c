@@ -307,7 +307,7 @@ static void test_a_refusal_is_told_to_a_client_that_closes(void **state)
 {
     static char body[5000];
     (void)state;
-    rig_config.body_max = 4999;
+    rig.hub.rules.body_max = 4999;
     opened(0, 1);
     frames_publish(&f, 1, "q", body, sizeof(body));
     close_channel(1);
@@ -320,7 +320,7 @@ static void test_the_brokers_refusal_comes_before_the_proxys(void **state)
 {
     static char body[5000];
     (void)state;
-    rig_config.body_max = 4999;
+    rig.hub.rules.body_max = 4999;
     opened(0, 1);
     declare_missing(1);
     frames_publish(&f, 1, "q", body, sizeof(body));
@@ -486,21 +486,78 @@ static void test_nothing_follows_an_offence_that_was_held_back(void **state)
     assert_int_equal(rig.broker.published, 0);
 }
 
-static void test_a_broken_rule(void **state)
+static void break_a_rule(uint16_t channel)
 {
     amqp_basic_qos_t qos = {.prefetch_size = 1};
+    frames_method(&f, channel, AMQP_BASIC_QOS_METHOD, &qos);
+}
+
+static void test_a_broken_rule(void **state)
+{
     (void)state;
     opened(0, 1);
-    frames_method(&f, 1, AMQP_BASIC_QOS_METHOD, &qos);
+    break_a_rule(1);
     say(0);
     assert_offended(0, AMQP_CODE_NOT_IMPLEMENTED);
+}
+
+/* What it says behind the channel's error is not looked at when alone, whether it has heard of that or not.
+ */
+static void test_a_broken_rule_behind_an_error_of_the_channel(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    opened(0, 2);
+    declare_missing(1);
+    break_a_rule(1);
+    frames_publish(&f, 1, "q", "never", 5);
+    frames_publish(&f, 2, "q", "fine", 4);
+    say(0);
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_FOUND);
+    assert_int_equal(rig.broker.published, 1);
+    close_ok(1);
+    say(0);
+    opened(0, 1);
+    break_a_rule(2);
+    say(0);
+    assert_offended(0, AMQP_CODE_NOT_IMPLEMENTED);
+}
+
+static void test_a_broken_rule_is_told_in_time(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    rig.broker_reads = false;
+    break_a_rule(1);
+    say(0);
+    assert_int_equal(amqp_member_deadline(&rig.clients[0].member), rig_config.end_timeout_ms);
+    rig.now = rig_config.end_timeout_ms;
+    rig_pump(&rig);
+    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_IMPLEMENTED);
+}
+
+/* The error of one channel does not let the client off for what it does on another. */
+static void test_broken_rules_on_two_channels(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    opened(0, 2);
+    declare_missing(1);
+    break_a_rule(1);
+    break_a_rule(2);
+    say(0);
+    assert_offended(0, AMQP_CODE_NOT_IMPLEMENTED);
+    assert_int_equal(rig.clients[0].event[0].method, AMQP_CHANNEL_CLOSE_METHOD);
 }
 
 static void test_a_message_over_the_limit(void **state)
 {
     static char body[5000];
     (void)state;
-    rig_config.body_max = 4999;
+    rig.hub.rules.body_max = 4999;
     opened(0, 1);
     frames_publish(&f, 1, "q", body, sizeof(body));
     say(0);
@@ -512,6 +569,32 @@ static void test_a_message_over_the_limit(void **state)
     close_ok(1);
     say(0);
     opened(0, 1);
+}
+
+static void test_a_message_over_the_limit_waits_for_its_turn(void **state)
+{
+    static char body[5000];
+    (void)state;
+    rig.hub.rules.body_max = 4999;
+    opened(0, 1);
+    plain_method(1, AMQP_TX_SELECT_METHOD);
+    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    frames_publish(&f, 1, "q", "held back", 9);
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    rig_pump(&rig);
+    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_int_equal(rig.broker.published, 1);
+}
+
+static void test_a_message_over_the_limit_on_no_channel(void **state)
+{
+    static char body[5000];
+    (void)state;
+    rig.hub.rules.body_max = 4999;
+    frames_publish(&f, 1, "q", body, sizeof(body));
+    say(0);
+    assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
 }
 
 /* --- the end of a client --- */
@@ -992,7 +1075,12 @@ int main(void)
         TEST(test_an_offence_that_was_held_back),
         TEST(test_nothing_follows_an_offence_that_was_held_back),
         TEST(test_a_broken_rule),
+        TEST(test_a_broken_rule_behind_an_error_of_the_channel),
+        TEST(test_a_broken_rule_is_told_in_time),
+        TEST(test_broken_rules_on_two_channels),
         TEST(test_a_message_over_the_limit),
+        TEST(test_a_message_over_the_limit_waits_for_its_turn),
+        TEST(test_a_message_over_the_limit_on_no_channel),
         TEST(test_answers_in_flight_arrive_before_the_end),
         TEST(test_garbage_after_commands),
         TEST(test_half_a_message_leaves_nothing),

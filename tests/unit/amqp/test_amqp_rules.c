@@ -20,7 +20,8 @@ static bool is_known_token(void *ctx, struct amqp_span token)
 }
 
 static const char *const more_types[] = {"x-delayed-message", NULL};
-static struct amqp_rules rules = {.exchange_types = more_types, .is_reply_token = is_known_token};
+static struct amqp_rules rules = {
+    .exchange_types = more_types, .body_max = 1000, .is_reply_token = is_known_token};
 static struct frames in;
 static struct amqp_exception e;
 
@@ -237,6 +238,18 @@ static void test_immediate(void **state)
     assert_string_equal(e.text, "NOT_IMPLEMENTED - immediate=true");
 }
 
+static void test_the_limit_of_a_body(void **state)
+{
+    static char body[1001];
+    (void)state;
+    frames_publish(&in, 1, "q", body, 1000);
+    assert_int_equal(judge(), 0);
+    frames_publish(&in, 1, "q", body, 1001);
+    assert_int_equal(judge(), 406);
+    assert_string_equal(e.text,
+                        "PRECONDITION_FAILED - message size 1001 is larger than configured max size 1000");
+}
+
 /* Spare bits of a method don't survive the encoding. */
 static void test_encoding_anew(void **state)
 {
@@ -266,6 +279,7 @@ int main(void)
         cmocka_unit_test(test_reply_tokens_in_queue_names),
         cmocka_unit_test(test_reply_tokens_in_publishes),
         cmocka_unit_test(test_immediate),
+        cmocka_unit_test(test_the_limit_of_a_body),
         cmocka_unit_test(test_encoding_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,10 +3,6 @@
 #include "amqp-proxy/amqp_session.h"
 #include "amqp-proxy/links.h"
 
-#include <stdio.h>
-#include <sys/random.h>
-#include <unistd.h>
-
 void amqp_proxy_maybe_done(struct amqp_proxy *proxy)
 {
     if (proxy->sessions.draining && TAILQ_EMPTY(&proxy->sessions.sessions))
@@ -54,7 +50,6 @@ static void prepare_sessions(struct amqp_proxy *proxy)
 static int prepare(struct amqp_proxy *proxy)
 {
     const struct amqp_config *config = &proxy->config;
-    uint64_t instance;
     int rc = broker_set_init(&proxy->brokers, config);
 
     TAILQ_INIT(&proxy->listeners);
@@ -64,17 +59,12 @@ static int prepare(struct amqp_proxy *proxy)
         log_error(NULL, "cannot start", LOG_ERROR("error", rc));
         return rc;
     }
-    if (config->name != NULL)
-        snprintf(proxy->name, sizeof(proxy->name), "%s", config->name);
-    else if (gethostname(proxy->name, sizeof(proxy->name) - 1) < 0)
-        snprintf(proxy->name, sizeof(proxy->name), "amqp-proxy");
-    if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
-        instance = (uint64_t)getpid();
+    service_name(proxy->name, sizeof(proxy->name), config->name);
     proxy->link_config = (struct mux_link_config){
         .role = MUX_ROLE_AMQP,
         .peer_role = MUX_ROLE_HOST,
         .name = proxy->name,
-        .instance = instance,
+        .instance = service_instance(),
         .hello_timeout_ms = (uint32_t)config->handshake_timeout_ms,
         .ping_interval_ms = (uint32_t)config->ping_interval_ms,
         .ping_timeout_ms = (uint32_t)config->ping_timeout_ms,

@@ -5,10 +5,7 @@
 #include "guest-proxy/uplink.h"
 #include "service/log.h"
 
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
-#include <unistd.h>
 
 /* An acknowledgement waits so long for company. */
 #define ACK_DELAY_MS 20u
@@ -63,7 +60,6 @@ static int prepare(struct guest *guest)
     uint32_t open_timeout_ms =
         config->ping_timeout_ms < OPEN_TIMEOUT_MS ? (uint32_t)config->ping_timeout_ms : OPEN_TIMEOUT_MS;
     char why[256];
-    uint64_t instance;
 
     TAILQ_INIT(&guest->clients);
     TAILQ_INIT(&guest->streams);
@@ -76,17 +72,12 @@ static int prepare(struct guest *guest)
         return -1;
     }
     guest->vmci = (struct vmci_settings){.fabric = config->fabric, .local_cid = config->cid};
-    if (config->name != NULL)
-        snprintf(guest->name, sizeof(guest->name), "%s", config->name);
-    else if (gethostname(guest->name, sizeof(guest->name) - 1) < 0)
-        snprintf(guest->name, sizeof(guest->name), "guest");
-    if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
-        instance = (uint64_t)getpid();
+    service_name(guest->name, sizeof(guest->name), config->name);
     guest->link_config = (struct mux_link_config){.opener = true,
                                                   .role = MUX_ROLE_GUEST,
                                                   .peer_role = MUX_ROLE_HOST,
                                                   .name = guest->name,
-                                                  .instance = instance};
+                                                  .instance = service_instance()};
     guest->session_config = (struct mux_session_config){
         .window_bytes = (uint32_t)config->window_bytes,
         .ack_delay_ms = ACK_DELAY_MS,

@@ -3,10 +3,6 @@
 #include "host-proxy/guests.h"
 #include "host-proxy/host.h"
 
-#include <stdio.h>
-#include <sys/random.h>
-#include <unistd.h>
-
 void host_maybe_done(struct host *host)
 {
     if (host->draining && TAILQ_EMPTY(&host->guests) &&
@@ -77,22 +73,16 @@ static int open_upstream(struct host *host)
 static int prepare(struct host *host)
 {
     const struct host_config *config = &host->config;
-    uint64_t instance;
 
     TAILQ_INIT(&host->listeners);
     TAILQ_INIT(&host->guests);
     guest_table_init(&host->guest_table);
-    if (config->name != NULL)
-        snprintf(host->name, sizeof(host->name), "%s", config->name);
-    else if (gethostname(host->name, sizeof(host->name) - 1) < 0)
-        snprintf(host->name, sizeof(host->name), "host");
-    if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
-        instance = (uint64_t)getpid();
+    service_name(host->name, sizeof(host->name), config->name);
     host->guest_link_config = (struct mux_link_config){
         .role = MUX_ROLE_HOST,
         .peer_role = MUX_ROLE_GUEST,
         .name = host->name,
-        .instance = instance,
+        .instance = service_instance(),
         .idle_timeout_ms = (uint32_t)config->guest_idle_timeout_ms,
         .open_timeout_ms = (uint32_t)config->handshake_timeout_ms,
         .max_sessions = 1,

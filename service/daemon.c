@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -185,6 +188,25 @@ void service_done(struct service *service)
 void service_fail(struct service *service)
 {
     finish(service, EXIT_FAILURE);
+}
+
+const char *service_name(char *name, size_t size, const char *wanted)
+{
+    struct utsname machine;
+
+    if (wanted == NULL)
+        wanted = uname(&machine) == 0 ? machine.nodename : "unknown";
+    snprintf(name, size, "%s", wanted);
+    return name;
+}
+
+uint64_t service_instance(void)
+{
+    uint64_t instance;
+
+    if (getrandom(&instance, sizeof(instance), 0) != (ssize_t)sizeof(instance))
+        instance = (uint64_t)getpid();
+    return instance;
 }
 
 static void close_handle(uv_handle_t *handle, void *count)

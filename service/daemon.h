@@ -106,6 +106,15 @@ void service_fail(struct service *service);
 int service_run(struct service *service);
 
 /*
+ * Who the daemon is, for those at the other end of a link. The name is `wanted`, or the machine's own if that
+ * is NULL; returns `name`, cut to its size.
+ */
+const char *service_name(char *name, size_t size, const char *wanted);
+
+/* A number by which this run is told from all others. */
+uint64_t service_instance(void);
+
+/*
  * Closes every handle that is not closing yet (without a callback) and runs the loop until all are closed:
  * for tests and programs without a struct service. Returns how many it had to close.
  */

@@ -505,6 +505,23 @@ static void sigpipe_is_ignored_and_the_descriptor_limit_raised(void **state)
     assert_int_equal(wait_for_exit(fixture), 0);
 }
 
+static void a_name_is_as_wanted_or_the_machine_s(void **state)
+{
+    char name[64], machine[64], cut[4];
+
+    (void)state;
+    assert_int_equal(gethostname(machine, sizeof(machine)), 0);
+    assert_string_equal(service_name(name, sizeof(name), "rack-7"), "rack-7");
+    assert_string_equal(service_name(name, sizeof(name), NULL), machine);
+    assert_string_equal(service_name(cut, sizeof(cut), "rack-7"), "rac");
+}
+
+static void each_run_has_a_number_of_its_own(void **state)
+{
+    (void)state;
+    assert_true(service_instance() != service_instance());
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -523,6 +540,8 @@ int main(void)
         TEST(a_request_in_flight_does_not_hold_the_end_up),
         TEST(settings_can_change),
         TEST(sigpipe_is_ignored_and_the_descriptor_limit_raised),
+        cmocka_unit_test(a_name_is_as_wanted_or_the_machine_s),
+        cmocka_unit_test(each_run_has_a_number_of_its_own),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/amqp/frames.h"
+#include "amqp/front.h"
 #include "amqp/wire.h"
 #include <stdlib.h>
 
@@ -56,6 +57,64 @@ void frames_publish(struct frames *f, uint16_t channel, const char *key, const v
     frames_method(f, channel, AMQP_BASIC_PUBLISH_METHOD, &publish);
     frames_content(f, channel, &properties, body, len, 4096 - AMQP_FRAME_OVERHEAD);
 }
+
+/* --- logging in --- */
+
+void frames_protocol_header(struct frames *f)
+{
+    memcpy(f->bytes + f->len, "AMQP\0\0\x09\x01", 8);
+    f->len += 8;
+}
+
+static amqp_bytes_t response_of(const char *mechanism)
+{
+    static const char plain[] = "\0u\0p";
+    static const char amqplain[] = "\x05LOGINS\0\0\0\x01u\x08PASSWORDS\0\0\0\x01p";
+    if (strcmp(mechanism, "PLAIN") == 0)
+        return (amqp_bytes_t){.bytes = (void *)(uintptr_t)plain, .len = sizeof(plain) - 1};
+    return (amqp_bytes_t){.bytes = (void *)(uintptr_t)amqplain, .len = sizeof(amqplain) - 1};
+}
+
+void frames_start_ok(struct frames *f, const char *mechanism, unsigned can)
+{
+    static const struct {
+        unsigned can;
+        const char *name;
+    } names[] = {{AMQP_CAN_CANCEL_NOTIFY, "consumer_cancel_notify"},
+                 {AMQP_CAN_BLOCKED, "connection.blocked"},
+                 {AMQP_CAN_AUTH_FAILURE_CLOSE, "authentication_failure_close"}};
+    amqp_table_entry_t flags[sizeof(names) / sizeof(names[0])];
+    amqp_table_entry_t entry;
+    int count = 0;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (can & names[i].can)
+            frames_table(&flags[count++], names[i].name, 't');
+    }
+    for (int i = 0; i < count; i++)
+        flags[i].value.value.boolean = 1;
+    amqp_connection_start_ok_t start_ok = {
+        .client_properties = frames_table(&entry, "capabilities", 'F'),
+        .mechanism = amqp_cstring_bytes(mechanism),
+        .response = response_of(mechanism),
+        .locale = amqp_cstring_bytes("en_US"),
+    };
+    entry.value.value.table = (amqp_table_t){.num_entries = count, .entries = flags};
+    frames_method(f, 0, AMQP_CONNECTION_START_OK_METHOD, &start_ok);
+}
+
+void frames_tune_ok(struct frames *f)
+{
+    amqp_connection_tune_ok_t tune_ok = {.channel_max = 20, .frame_max = 4096};
+    frames_method(f, 0, AMQP_CONNECTION_TUNE_OK_METHOD, &tune_ok);
+}
+
+void frames_connection_open(struct frames *f)
+{
+    amqp_connection_open_t open = {.virtual_host = amqp_cstring_bytes("/")};
+    frames_method(f, 0, AMQP_CONNECTION_OPEN_METHOD, &open);
+}
+
+/* --- on channels --- */
 
 void frames_open(struct frames *f, uint16_t channel)
 {

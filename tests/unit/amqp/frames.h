@@ -28,6 +28,12 @@ void frames_publish(struct frames *f, uint16_t channel, const char *key, const v
 /* Of frames_declare. */
 enum { FRAMES_PASSIVE = 1, FRAMES_EXCLUSIVE = 2, FRAMES_NOWAIT = 4 };
 
+/* How clients log in: the capabilities are AMQP_CAN_…; user "u", password "p", vhost "/". */
+void frames_protocol_header(struct frames *f);
+void frames_start_ok(struct frames *f, const char *mechanism, unsigned can);
+void frames_tune_ok(struct frames *f);
+void frames_connection_open(struct frames *f);
+
 /* What clients say. */
 void frames_open(struct frames *f, uint16_t channel);
 void frames_close(struct frames *f, uint16_t channel);

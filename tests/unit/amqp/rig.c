@@ -34,6 +34,12 @@ static const struct amqp_hub_config default_config = {
     .end_timeout_ms = 5000,
 };
 
+static void on_hub_login(struct amqp_hub *hub)
+{
+    if (rig_config.back.vhost.data == NULL)
+        amqp_hub_open(hub, (struct amqp_span){(const uint8_t *)"/", 1}, current->now);
+}
+
 static void on_running(struct amqp_hub *hub)
 {
     (void)hub;
@@ -67,7 +73,8 @@ static void on_hub_wake(struct amqp_hub *hub)
     (void)hub;
 }
 
-static const struct amqp_hub_ops hub_ops = {.on_running = on_running,
+static const struct amqp_hub_ops hub_ops = {.on_login = on_hub_login,
+                                            .on_running = on_running,
                                             .on_suspect = on_suspect,
                                             .on_hush_given_up = on_hush_given_up,
                                             .on_down = on_down,
@@ -76,7 +83,10 @@ static const struct amqp_hub_ops hub_ops = {.on_running = on_running,
 static void on_login(struct amqp_member *member, const struct amqp_login *login)
 {
     (void)login;
-    amqp_front_login_ok(&member->front, current->now);
+    if (current->refuses_logins)
+        amqp_front_refuse_login(&member->front, current->now);
+    else
+        amqp_front_login_ok(&member->front, current->now);
 }
 
 static void on_open(struct amqp_member *member, struct amqp_span vhost)
@@ -134,14 +144,16 @@ static void start_apart(struct rig *rig)
     amqp_hub_init(&apart->hub, &hub_ops, &rig_config, 0);
 }
 
-static void start(struct rig *rig, bool is_pair)
+void rig_start_as(struct rig *rig, unsigned how)
 {
     memset(rig, 0, sizeof(*rig));
     current = rig;
-    rig->is_pair = is_pair;
+    rig->is_pair = how & RIG_PAIR;
     model_broker_init(&rig->apart.broker);
     rig->broker_reads = true;
     rig_config = default_config;
+    if (how & RIG_TOLD_LATE)
+        rig_config.back.vhost = (struct amqp_span){0};
     model_broker_init(&rig->broker);
     rig->broker.names.session_of = session_of;
     rig->broker.names.is_joined = is_joined;
@@ -150,20 +162,21 @@ static void start(struct rig *rig, bool is_pair)
     for (int i = 0; i < RIG_CLIENTS; i++) {
         amqp_member_init(&rig->clients[i].member, &member_ops, &front_config, 0);
         amqp_frame_reader_init(&rig->clients[i].reader, 1 << 20);
+        ledger_init(&rig->clients[i].ledger);
     }
-    if (is_pair)
+    if (rig->is_pair)
         start_apart(rig);
     rig_pump(rig);
 }
 
 void rig_start(struct rig *rig)
 {
-    start(rig, false);
+    rig_start_as(rig, 0);
 }
 
 void rig_start_pair(struct rig *rig)
 {
-    start(rig, true);
+    rig_start_as(rig, RIG_PAIR);
 }
 
 void rig_wait(struct rig *rig, uint64_t ms)
@@ -187,10 +200,31 @@ void rig_init_pair(struct rig *rig)
     REQUIRE(amqp_hub_is_running(&rig->hub) && amqp_hub_is_running(&rig->apart.hub));
 }
 
+/* What a queue's name is known for is the queue of somebody who has gone, or its type. */
+static bool is_forgotten(const struct amqp_hub *hub, const struct amqp_name *name)
+{
+    return name->owner == &hub->queues.orphans || (name->is_remembered && name->refs == 1);
+}
+
+/* Nobody names a queue, waits for one, or for a hush. */
+static bool all_is_quiet(const struct amqp_hub *hub)
+{
+    const struct amqp_name *name;
+    for (int i = 0; i < AMQP_NAME_BUCKETS; i++) {
+        LIST_FOREACH (name, &hub->queues.names.buckets[i], bucket) {
+            if (!is_forgotten(hub, name))
+                return false;
+        }
+    }
+    return TAILQ_EMPTY(&hub->hush.waiting) && hub->hush.admitted == 0 && TAILQ_EMPTY(&hub->errands.waiting) &&
+           TAILQ_EMPTY(&hub->seats) && hub->kept.count == 0;
+}
+
 static bool nothing_is_left_apart(const struct rig *rig)
 {
     return !rig->is_pair || rig->apart.is_down ||
-           (model_broker_open_channels(&rig->apart.broker) == 0 && rig->apart.hub.slots.used == 0);
+           (model_broker_open_channels(&rig->apart.broker) == 0 && rig->apart.hub.slots.used == 0 &&
+            all_is_quiet(&rig->apart.hub));
 }
 
 /* But for channels of the hub's own, and for what no session owned. */
@@ -201,7 +235,7 @@ static bool nothing_is_left(const struct rig *rig)
             return false;
     }
     return model_broker_open_channels(&rig->broker) == rig->hub.slots.ours &&
-           rig->hub.slots.used == rig->hub.slots.ours && TAILQ_EMPTY(&rig->hub.errands.waiting);
+           rig->hub.slots.used == rig->hub.slots.ours && all_is_quiet(&rig->hub);
 }
 
 static bool is_all_down(const struct rig *rig)
@@ -246,6 +280,7 @@ void rig_deinit(struct rig *rig)
         REQUIRE(rig->clients[i].member.held_cost == 0 && rig->clients[i].member.partial_cost == 0);
         amqp_member_deinit(&rig->clients[i].member);
         amqp_frame_reader_deinit(&rig->clients[i].reader);
+        ledger_deinit(&rig->clients[i].ledger);
     }
     if (rig->is_pair)
         deinit_apart(rig);
@@ -302,6 +337,34 @@ static void note_frame(struct rig_client *client, const struct amqp_frame *frame
     client->body_bytes += frame->size;
 }
 
+static void hear_frame(struct rig_client *client, const struct amqp_frame *frame)
+{
+    ledger_hear(&client->ledger, frame);
+    note_frame(client, frame);
+}
+
+static void feed(struct rig *rig, struct rig_client *client, const uint8_t *data, size_t len)
+{
+    ledger_say(&client->ledger, data, len);
+    amqp_member_feed(&client->member, data, len, rig->now);
+}
+
+/* A little at a time, as long as it is wanted. */
+static size_t read_patiently(struct rig *rig, struct rig_client *client)
+{
+    enum { PIECE = 1024 };
+    struct frames *unread = &client->unread;
+    size_t at = 0;
+    while (at < unread->len && amqp_member_wants_input(&client->member)) {
+        const size_t len = unread->len - at < PIECE ? unread->len - at : PIECE;
+        feed(rig, client, unread->bytes + at, len);
+        at += len;
+    }
+    unread->len -= at;
+    memmove(unread->bytes, unread->bytes + at, unread->len);
+    return at;
+}
+
 static size_t pump_client(struct rig *rig, struct rig_client *client)
 {
     static uint8_t buf[AMQP_HUB_WRITE_MIN];
@@ -316,9 +379,9 @@ static size_t pump_client(struct rig *rig, struct rig_client *client)
     const size_t moved = len;
     int rc;
     while ((rc = amqp_frame_reader_next(&client->reader, &data, &len, &frame, &e)) == AMQP_FRAME_WHOLE)
-        note_frame(client, &frame);
+        hear_frame(client, &frame);
     REQUIRE(rc == AMQP_FRAME_MORE);
-    return moved;
+    return moved + read_patiently(rig, client);
 }
 
 /* Between a hub and its broker, which takes bytes or does not. */
@@ -386,38 +449,31 @@ void rig_pump(struct rig *rig)
     while (let_go(rig) > 0 || pass_hush(rig));
 }
 
+void rig_feed(struct rig *rig, unsigned client, const uint8_t *data, size_t len)
+{
+    struct rig_client *c = &rig->clients[client];
+    if (!c->is_patient) {
+        feed(rig, c, data, len);
+        return;
+    }
+    REQUIRE(len <= sizeof(c->unread.bytes) - c->unread.len);
+    memcpy(c->unread.bytes + c->unread.len, data, len);
+    c->unread.len += len;
+}
+
 void rig_say(struct rig *rig, unsigned client, struct frames *f)
 {
-    amqp_member_feed(&rig->clients[client].member, f->bytes, f->len, rig->now);
+    rig_feed(rig, client, f->bytes, f->len);
     f->len = 0;
 }
 
 void rig_log_in(struct rig *rig, unsigned client, unsigned can)
 {
     static struct frames f;
-    amqp_table_entry_t flags[2];
-    amqp_table_entry_t entry;
-    int count = 0;
-    if (can & AMQP_CAN_CANCEL_NOTIFY)
-        frames_table(&flags[count++], "consumer_cancel_notify", 't');
-    if (can & AMQP_CAN_BLOCKED)
-        frames_table(&flags[count++], "connection.blocked", 't');
-    for (int i = 0; i < count; i++)
-        flags[i].value.value.boolean = 1;
-    amqp_connection_start_ok_t start_ok = {
-        .client_properties = frames_table(&entry, "capabilities", 'F'),
-        .mechanism = amqp_cstring_bytes("PLAIN"),
-        .response = {.bytes = "\0u\0p", .len = 4},
-        .locale = amqp_cstring_bytes("en_US"),
-    };
-    entry.value.value.table = (amqp_table_t){.num_entries = count, .entries = flags};
-    amqp_connection_tune_ok_t tune_ok = {.channel_max = 20, .frame_max = 4096};
-    amqp_connection_open_t open = {.virtual_host = amqp_cstring_bytes("/")};
-    memcpy(f.bytes, "AMQP\0\0\x09\x01", 8);
-    f.len = 8;
-    frames_method(&f, 0, AMQP_CONNECTION_START_OK_METHOD, &start_ok);
-    frames_method(&f, 0, AMQP_CONNECTION_TUNE_OK_METHOD, &tune_ok);
-    frames_method(&f, 0, AMQP_CONNECTION_OPEN_METHOD, &open);
+    frames_protocol_header(&f);
+    frames_start_ok(&f, "PLAIN", can);
+    frames_tune_ok(&f);
+    frames_connection_open(&f);
     rig_say(rig, client, &f);
     rig_pump(rig);
 }

@@ -9,6 +9,7 @@
 
 #include "amqp/member.h"
 #include "tests/unit/amqp/frames.h"
+#include "tests/unit/amqp/ledger.h"
 #include "tests/unit/amqp/model_broker.h"
 
 #define RIG_CLIENTS 4
@@ -28,8 +29,11 @@ struct rig_event {
 struct rig_client {
     struct amqp_member member;
     struct amqp_frame_reader reader;
-    bool is_deaf;   /* takes no bytes */
-    unsigned wakes; /* on_wake of its member */
+    struct ledger ledger; /* what it hears must follow from what it says */
+    bool is_deaf;         /* takes no bytes */
+    bool is_patient;      /* what it says is read only when the member wants input */
+    struct frames unread; /* of that */
+    unsigned wakes;       /* on_wake of its member */
     unsigned events;
     struct rig_event event[RIG_EVENTS];
     char text[256];    /* of the last Close */
@@ -50,6 +54,7 @@ struct rig {
     bool is_down;
     bool is_pair;
     struct rig_apart apart; /* of a pair: for publishing */
+    bool refuses_logins;    /* of clients */
     struct amqp_exception down;
     struct amqp_member *suspect; /* of that; NULL: nobody */
     const char *suspect_method;
@@ -68,6 +73,10 @@ void rig_init_pair(struct rig *rig);
 void rig_start(struct rig *rig);
 void rig_start_pair(struct rig *rig);
 
+/* Of rig_start_as: a pair; the hubs are told their vhost when they have logged in. */
+enum { RIG_PAIR = 1, RIG_TOLD_LATE = 2 };
+void rig_start_as(struct rig *rig, unsigned how);
+
 /* Everything ends in order; nothing may be left. */
 void rig_deinit(struct rig *rig);
 
@@ -76,6 +85,9 @@ void rig_join(struct rig *rig, unsigned client, unsigned can);
 
 /* The same, whatever comes of it. */
 void rig_log_in(struct rig *rig, unsigned client, unsigned can);
+
+/* These bytes come from the client. */
+void rig_feed(struct rig *rig, unsigned client, const uint8_t *data, size_t len);
 
 /* What is in `f` comes from the client, in one piece; `f` is empty then. */
 void rig_say(struct rig *rig, unsigned client, struct frames *f);

@@ -793,11 +793,11 @@ static void test_short_memory_lets_one_finish(void **state)
     rig_pump(&rig);
     assert_true(amqp_member_wants_input(a));
     assert_false(amqp_member_wants_input(b));
-    amqp_member_feed(a, (const uint8_t *)"\xCE", 1, 0);
+    rig_feed(&rig, 0, (const uint8_t *)"\xCE", 1);
     rig_pump(&rig);
     assert_int_equal(rig.broker.published, 1);
     assert_true(amqp_member_wants_input(b));
-    amqp_member_feed(b, (const uint8_t *)"\xCE", 1, 0);
+    rig_feed(&rig, 1, (const uint8_t *)"\xCE", 1);
     rig_pump(&rig);
     assert_int_equal(rig.broker.published, 2);
 }

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef TESTS_AMQP_LEDGER_H
+#define TESTS_AMQP_LEDGER_H
+
+/*
+ * What a client has said on its channels, and what it may hear of it. Aborts when it hears
+ *
+ *   - what is not well formed: frames out of order, content in pieces, what no server says;
+ *   - an answer that is not the one to the first command of the channel that has none yet;
+ *   - a delivery tag that is not greater than the last one;
+ *   - a confirm of more messages than it has said in whole.
+ *
+ * A client that says what can't be understood is not watched from then on.
+ */
+
+#include "amqp/assembler.h"
+
+enum { LEDGER_AWAITED_MAX = 512, LEDGER_CHANNELS_MAX = 64 };
+
+struct ledger_channel {
+    uint16_t number;
+    struct amqp_assembler said;
+    struct amqp_assembler heard;
+    uint32_t awaited[LEDGER_AWAITED_MAX]; /* answers; a Close-Ok said ahead of the Close stands for itself */
+    unsigned awaited_count;
+    bool is_refused; /* it has heard Close, and not said Close-Ok */
+    uint64_t last_tag;
+    uint64_t published; /* in whole, since ever */
+};
+
+struct ledger {
+    struct amqp_frame_reader reader; /* of what it says */
+    unsigned header_left;            /* bytes of the protocol header that it has not said */
+    bool is_blind;
+    struct ledger_channel *channels[LEDGER_CHANNELS_MAX]; /* in the order of their first use; NULL: none */
+};
+
+void ledger_init(struct ledger *ledger);
+void ledger_deinit(struct ledger *ledger);
+
+/* The client says these bytes, from the protocol header on. */
+void ledger_say(struct ledger *ledger, const uint8_t *data, size_t len);
+
+/* The client hears a frame. */
+void ledger_hear(struct ledger *ledger, const struct amqp_frame *frame);
+
+/* Whether there is an answer that it waits for. */
+bool ledger_awaits(const struct ledger *ledger);
+
+#endif

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /*
- * Input: a program of steps, | step | argument | bytes … |. If its length is odd the clients publish on a
- * connection of its own.
+ * Input: | settings | a program of steps, | step | argument | bytes … | … |.
  *
- * Two clients share a connection to the model broker, which is as strict as RabbitMQ. Client 0 is hostile: it
- * says whatever the input has, frames or garbage, and reads or does not. Client 1 works on one channel, on an
- * exclusive queue. The broker takes its time with commands and answers, runs channels in any order, closes
- * channels and deletes queues by itself. Whatever happens, nothing that RabbitMQ would close the connection
- * for may come out, and nothing that touches client 1's queue; client 1 must not notice, what is
- * unacknowledged must be known exactly, and in the end nothing may be left. Nor when a connection is lost, or
- * client 0 is gone.
+ * Clients share a connection to the model broker, which is as strict as RabbitMQ, or have one more for
+ * publishing. HOSTILE says whatever the input has, frames or garbage, and reads or does not. BYSTANDER works
+ * on one channel, on an exclusive queue. LATECOMER has not logged in yet. The broker takes its time with
+ * commands and answers, runs channels in any order, closes channels and deletes queues by itself.
+ *
+ * Whatever happens, nothing that RabbitMQ would close the connection for may come out, and nothing that
+ * touches BYSTANDER's queue, who must not notice; all are answered in order (tests/unit/amqp/ledger.h), what
+ * is unacknowledged must be known exactly, and in the end nothing may be left. Nor when a connection is lost,
+ * the broker has lost its mind, or a client is gone.
  */
 
-#include "tests/unit/amqp/rig.h"
+#include "tests/fuzz/hostile.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,29 +22,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define REQUIRE(condition) ((condition) ? (void)0 : abort())
 
-enum { HOSTILE, BYSTANDER, BYSTANDERS_CHANNEL = 3, BODY_MAX = 1 << 12 };
+/* A bit for each of the settings. */
+enum {
+    WITH_PAIR = 1,       /* clients publish on a connection of its own */
+    WITH_VHOST_LATE = 2, /* hubs are told their vhost when they have logged in */
+    WITH_NONE_KEPT = 4,
+    WITH_NO_BELIEF = 8, /* in types of queues */
+    WITH_CLASSIC = 16,  /* queues only */
+    WITH_LITTLE = 32,   /* memory */
+    WITH_PATIENCE = 64, /* HOSTILE is read when it should be */
+    WITH_DOUBT = 128,   /* the broker confirms when it is told to */
+};
+
+enum { BYSTANDERS_CHANNEL = 3 };
 
 static struct rig rig;
 static struct frames f;
-static bool is_lost; /* a connection, by no fault of anybody's */
+static bool is_lost;        /* a connection, by no fault of anybody's */
+static uint64_t excused_ms; /* when nobody was late with heartbeats */
 
 static bool is_over(void)
 {
     return rig.is_down || rig.apart.is_down;
-}
-
-static void say_open(uint16_t channel, unsigned client)
-{
-    amqp_channel_open_t open = {.out_of_band = amqp_empty_bytes};
-    frames_method(&f, channel, AMQP_CHANNEL_OPEN_METHOD, &open);
-    rig_say(&rig, client, &f);
-}
-
-/* Whole frames around what the input has, so that the fuzzer need not find the length and the end octet. */
-static void say_frame(uint8_t type, uint8_t channel, const uint8_t *payload, size_t len)
-{
-    frames_raw(&f, type, channel % 8, payload, len);
-    rig_say(&rig, HOSTILE, &f);
 }
 
 /* One message for itself, which the hub has consumed with an acknowledgement in its stead. */
@@ -73,7 +73,7 @@ static void work(void)
 
 static void begin_work(void)
 {
-    say_open(BYSTANDERS_CHANNEL, BYSTANDER);
+    frames_open(&f, BYSTANDERS_CHANNEL);
     frames_declare(&f, BYSTANDERS_CHANNEL, "x", FRAMES_EXCLUSIVE);
     frames_consume(&f, BYSTANDERS_CHANNEL, "x", "mine", true);
     rig_say(&rig, BYSTANDER, &f);
@@ -82,10 +82,9 @@ static void begin_work(void)
 }
 
 /* When all that is under way has arrived, hub and broker agree on what is unacknowledged. */
-static void check_accounts(void)
+static void check_accounts(const struct rig_client *client)
 {
-    const struct rig_client *client = &rig.clients[HOSTILE];
-    const struct amqp_lane *lane = client->member.state == AMQP_MEMBER_JOINED ? client->member.lanes : NULL;
+    const struct amqp_lane *lane = client->member.lanes;
     for (; lane != NULL; lane = lane->hh.next) {
         const uint64_t *count = lane->intake.deliveries.count;
         if (lane->state != AMQP_LANE_OPEN || lane->intake.mode == AMQP_INTAKE_TX)
@@ -97,116 +96,34 @@ static void check_accounts(void)
     }
 }
 
+/* And everything that was said has been read, and answered. */
+static void check_client(unsigned which)
+{
+    const struct rig_client *client = &rig.clients[which];
+    if (client->member.state != AMQP_MEMBER_JOINED)
+        return;
+    check_accounts(client);
+    REQUIRE(client->is_deaf || client->unread.len == 0);
+    REQUIRE(client->is_deaf || !ledger_awaits(&client->ledger));
+}
+
+static bool is_slow(const struct model_broker *broker, bool reads)
+{
+    return !reads || broker->is_lazy;
+}
+
 static void pump(void)
 {
     rig_pump(&rig);
-    if (rig.broker_reads && !rig.broker.is_lazy)
-        check_accounts();
-}
-
-static void say_confirm_select(uint16_t channel, bool nowait)
-{
-    amqp_confirm_select_t select = {.nowait = nowait};
-    frames_method(&f, channel, AMQP_CONFIRM_SELECT_METHOD, &select);
-}
-
-/* What is said about consumers and messages. */
-static void say_message_command(uint8_t argument, uint8_t second)
-{
-    static const char *const queues[] = {"q", "quorum", "auto", ""};
-    static const char *const tags[] = {"a", "b", "amq.again-1", ""};
-    const uint16_t channel = (uint16_t)(1 + argument % 2);
-    const char *queue = queues[second % 4];
-    const char *tag = tags[second / 4 % 4];
-    const bool bit = second & 128;
-    switch (argument / 2 % 16) {
-    case 0:
-    case 1: frames_consume(&f, channel, queue, tag, bit); break;
-    case 2: frames_cancel(&f, channel, tag); break;
-    case 3: frames_ack(&f, channel, second % 128, bit); break;
-    case 4: frames_ack(&f, channel, 0, true); break;
-    case 5: frames_nack(&f, channel, second % 128, bit); break;
-    case 6:
-        frames_plain(&f, channel, bit ? AMQP_BASIC_RECOVER_METHOD : AMQP_BASIC_RECOVER_ASYNC_METHOD);
-        break;
-    case 7: frames_qos(&f, channel, second % 8, bit); break;
-    case 8: frames_plain(&f, channel, AMQP_TX_SELECT_METHOD); break;
-    case 9: frames_plain(&f, channel, bit ? AMQP_TX_COMMIT_METHOD : AMQP_TX_ROLLBACK_METHOD); break;
-    case 10: frames_get(&f, channel, queue, bit); break;
-    case 11: frames_declare(&f, channel, queue, 0); break;
-    case 12: frames_close(&f, channel); break;
-    case 13: say_confirm_select(channel, bit); break;
-    case 14: frames_consume(&f, channel, "amq.rabbitmq.reply-to", tag, true); break;
-    default:
-        for (int i = 0; i < second % 16; i++)
-            frames_publish(&f, channel, queue, "message", 7);
-    }
-    rig_say(&rig, HOSTILE, &f);
-}
-
-static void say_purge(uint16_t channel, const char *name)
-{
-    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(name)};
-    frames_method(&f, channel, AMQP_QUEUE_PURGE_METHOD, &purge);
-}
-
-static void say_delete_if(uint16_t channel, const char *name)
-{
-    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(name), .if_empty = 1};
-    frames_method(&f, channel, AMQP_QUEUE_DELETE_METHOD, &delete);
-}
-
-static void say_declare_stream(uint16_t channel, const char *name)
-{
-    amqp_table_entry_t entry;
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(name)};
-    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
-    entry.value.value.bytes = amqp_cstring_bytes("stream");
-    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
-}
-
-/* What has to do with queues, so that the fuzzer need not find out how to say it. */
-static void say_queue_command(uint8_t argument)
-{
-    static const char *const names[] = {"x", "xx", "", "x\n", "stream", "quorum"};
-    const char *name = names[argument % 6];
-    const uint16_t channel = (uint16_t)(1 + argument / 6 % 3);
-    switch (argument / 18) {
-    case 0: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE); break;
-    case 1: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE | FRAMES_NOWAIT); break;
-    case 2: frames_declare(&f, channel, name, FRAMES_PASSIVE); break;
-    case 3: say_declare_stream(channel, name); break;
-    case 4: frames_delete(&f, channel, name); break;
-    case 5: frames_bind(&f, channel, name); break;
-    case 6: frames_get(&f, channel, name, true); break;
-    case 7: say_purge(channel, name); break;
-    case 8: say_delete_if(channel, name); break;
-    case 9: frames_qos(&f, channel, 3, argument & 1); break;
-    case 10: frames_nack(&f, channel, 1, true); break;
-    case 11: frames_publish(&f, channel, name, "hello", 5); break;
-    default: frames_consume(&f, channel, name, "", argument & 1); break;
-    }
-    rig_say(&rig, HOSTILE, &f);
+    if (is_over() || is_slow(&rig.broker, rig.broker_reads) ||
+        (rig.is_pair && is_slow(&rig.apart.broker, rig.apart.broker_reads)))
+        return;
+    check_client(HOSTILE);
+    check_client(LATECOMER);
 }
 
 /* A bit for each of the connections. */
 enum { MAIN = 1, APART = 2 };
-
-/* Messages large enough for the limits of what is held, and for that of a body. */
-static void say_large(uint8_t count, size_t len)
-{
-    static const char body[BODY_MAX + 1];
-    for (int i = 0; i < count % 16; i++)
-        frames_publish(&f, 1, "q", body, len);
-    rig_say(&rig, HOSTILE, &f);
-}
-
-static void say_forged(uint8_t argument)
-{
-    const char *address = argument & 1 ? "amq.rabbitmq.reply-to.AAAA" : "amq.rabbitmq.reply-to";
-    frames_publish(&f, 1, address, "hello", 5);
-    rig_say(&rig, HOSTILE, &f);
-}
 
 /* What was due is done, or whoever waits for it would turn round and round. */
 static void check_deadlines(void)
@@ -214,6 +131,7 @@ static void check_deadlines(void)
     REQUIRE(amqp_hub_deadline(&rig.hub) > rig.now);
     REQUIRE(!rig.is_pair || amqp_hub_deadline(&rig.apart.hub) > rig.now);
     for (unsigned i = 0; i < RIG_CLIENTS; i++) {
+        REQUIRE(amqp_front_state_name(rig.clients[i].member.front.state) != NULL);
         amqp_member_tick(&rig.clients[i].member, rig.now);
         REQUIRE(amqp_member_deadline(&rig.clients[i].member) > rig.now);
     }
@@ -222,9 +140,24 @@ static void check_deadlines(void)
 /* Not so much in all that heartbeats of the clients' would be missed. */
 static void pass_time(uint8_t argument)
 {
-    if (rig.now < 50000)
+    if (rig.now < excused_ms + 50000)
         rig_wait(&rig, argument * 50u);
     check_deadlines();
+}
+
+/* As when the machine was asleep. */
+static void pass_long_time(void)
+{
+    rig.now += 70000;
+    excused_ms = rig.now;
+    for (unsigned i = 0; i < RIG_CLIENTS; i++)
+        amqp_front_excuse(&rig.clients[i].member.front, rig.now);
+    amqp_back_excuse(&rig.hub.back, rig.now);
+    if (rig.is_pair)
+        amqp_back_excuse(&rig.apart.hub.back, rig.now);
+    rig_wait(&rig, 0);
+    if (!is_over())
+        check_deadlines();
 }
 
 static void set_blocked(uint8_t argument)
@@ -239,9 +172,64 @@ static void set_blocked(uint8_t argument)
 static void lose(struct amqp_hub *hub, struct model_broker *broker)
 {
     is_lost = true;
-    amqp_hub_lost(hub, "reset by peer", rig.now);
+    if (hub->back.state != AMQP_BACK_CLOSED)
+        amqp_hub_lost(hub, "reset by peer", rig.now);
     model_broker_deinit(broker);
     model_broker_init(broker);
+}
+
+/* The broker says what it should not. Whatever that does, the hub goes on in order, or down. */
+static void rave(uint8_t what, const uint8_t *data, size_t len)
+{
+    static uint8_t unsent[AMQP_HUB_WRITE_MIN];
+    const bool is_apart = rig.is_pair && (what & 128);
+    struct amqp_hub *hub = is_apart ? &rig.apart.hub : &rig.hub;
+    is_lost = true;
+    for (unsigned i = 0; i < RIG_CLIENTS; i++)
+        rig.clients[i].ledger.is_blind = true;
+    if (what % 8 == 0)
+        amqp_hub_feed(hub, data, len, rig.now);
+    else {
+        frames_raw(&f, what % 8 < 4 ? AMQP_FRAME_METHOD : what % 8, what / 8 % 8, data, len);
+        amqp_hub_feed(hub, f.bytes, f.len, rig.now);
+        f.len = 0;
+    }
+    amqp_hub_write(hub, unsent, sizeof(unsent), rig.now);
+    lose(hub, is_apart ? &rig.apart.broker : &rig.broker);
+}
+
+static void end_hostile(void)
+{
+    struct amqp_exception e;
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "shut down");
+    amqp_member_end(&rig.clients[HOSTILE].member, &e, rig.now);
+}
+
+static void close_by_broker(bool is_apart)
+{
+    is_lost = true;
+    model_broker_close(is_apart && rig.is_pair ? &rig.apart.broker : &rig.broker, "by an operator");
+}
+
+static void close_by_owner(bool is_apart)
+{
+    is_lost = true;
+    amqp_hub_close(is_apart && rig.is_pair ? &rig.apart.hub : &rig.hub, "shut down", rig.now);
+}
+
+/* What owners, operators and brokers decide. */
+static void decide(uint8_t argument)
+{
+    switch (argument % 8) {
+    case 0: pass_long_time(); break;
+    case 1: rig.broker.names.refuses_deletes = true; break; /* what they own stays for good then */
+    case 2: end_hostile(); break;
+    case 3: close_by_broker(argument & 8); break;
+    case 4: close_by_owner(argument & 8); break;
+    case 5: rig.broker.is_unsure = argument & 8; break;
+    case 6: rig.apart.broker.is_unsure = argument & 8; break;
+    default: model_broker_confirm(argument & 8 ? &rig.apart.broker : &rig.broker);
+    }
 }
 
 /* What has to do with none of the client's commands. */
@@ -250,9 +238,9 @@ static void happen(uint8_t argument)
     switch (argument % 8) {
     case 0: set_blocked(argument / 8); break;
     case 1: pass_time(argument / 8); break;
-    case 2: say_large(argument / 8, 3000); break;
-    case 3: say_large(1 + argument / 8 % 2, BODY_MAX + 1); break;
-    case 4: say_forged(argument / 8); break;
+    case 2: hostile_say_large(&rig, argument / 8, 3000); break;
+    case 3: hostile_say_large(&rig, 1 + argument / 8 % 2, HOSTILE_BODY_MAX + 1); break;
+    case 4: hostile_say_forged(&rig, argument / 8); break;
     case 5: amqp_member_gone(&rig.clients[HOSTILE].member, rig.now); break;
     case 6: lose(&rig.hub, &rig.broker); break;
     default:
@@ -284,21 +272,21 @@ static void set_lazy(uint8_t which)
 static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t left)
 {
     const size_t len = argument < left ? argument : left;
-    switch (what % 18) {
-    case 0: amqp_member_feed(&rig.clients[HOSTILE].member, data, len, rig.now); return len;
+    switch (what % 21) {
+    case 0: hostile_say_bytes(&rig, data, len); return len;
     case 1:
     case 2:
     case 3:
         if (len == 0)
             return 0;
-        say_frame((uint8_t)(what % 18), data[0], data + 1, len - 1);
+        hostile_say_frame(&rig, (uint8_t)(what % 21), data[0], data + 1, len - 1);
         return len;
-    case 4: say_open(argument % 8, HOSTILE); return 0;
+    case 4: hostile_open(&rig, argument % 8); return 0;
     case 5: rig_pump_without_answers(&rig); return 0;
     case 6: model_broker_answer(argument & 128 ? &rig.apart.broker : &rig.broker, argument % 128); return 0;
     case 7: close_some_channel(argument); return 0;
     case 8: set_reading(argument); return 0;
-    case 9: say_queue_command(argument); return 0;
+    case 9: hostile_say_queue_command(&rig, argument); return 0;
     case 10: set_lazy(argument); return 0;
     case 11:
         model_broker_run(&rig.broker, argument % MODEL_CHANNELS, 1 + argument / MODEL_CHANNELS);
@@ -314,45 +302,77 @@ static size_t step(uint8_t what, uint8_t argument, const uint8_t *data, size_t l
     case 16:
         if (left == 0)
             return 0;
-        say_message_command(argument, data[0]);
+        hostile_say_message_command(&rig, argument, data[0]);
         return 1;
-    default: happen(argument); return 0;
+    case 17: happen(argument); return 0;
+    case 18: hostile_come_late(&rig, argument); return 0;
+    case 19: decide(argument); return 0;
+    default: rave(argument, data, left); return left;
     }
+}
+
+static void set_limits(struct amqp_hub *hub, uint8_t settings)
+{
+    static const char *const classic[] = {"classic", NULL};
+    hub->limits.prefetch = 2;
+    hub->limits.prefetch_wide = 5;
+    hub->limits.soft = 1 << 10;
+    hub->limits.hard = 1 << 15;
+    hub->rules.body_max = HOSTILE_BODY_MAX;
+    if (settings & WITH_LITTLE) {
+        hub->limits.all = 1 << 13;
+        hub->limits.replies = 1 << 9;
+    }
+    if (settings & WITH_CLASSIC)
+        hub->rules.queue_types = classic;
+}
+
+static void begin(uint8_t settings)
+{
+    rig_start_as(&rig,
+                 (settings & WITH_PAIR ? RIG_PAIR : 0) | (settings & WITH_VHOST_LATE ? RIG_TOLD_LATE : 0));
+    REQUIRE(amqp_hub_is_running(&rig.hub));
+    f.len = 0;
+    is_lost = false;
+    excused_ms = 0;
+    rig_config.kept_max = settings & WITH_NONE_KEPT ? 0 : 4;
+    rig_config.believe_types_ms = settings & WITH_NO_BELIEF ? 0 : 1000;
+    rig_config.memory_max = settings & WITH_LITTLE ? 1 << 12 : 1 << 16;
+    rig_config.member_up_max = settings & WITH_LITTLE ? 1 << 11 : 1 << 20;
+    set_limits(&rig.hub, settings);
+    if (settings & WITH_PAIR)
+        set_limits(&rig.apart.hub, settings);
+    rig.broker.is_unsure = rig.apart.broker.is_unsure = settings & WITH_DOUBT;
+    rig.clients[HOSTILE].is_patient = settings & WITH_PATIENCE;
+    rig_join(&rig, HOSTILE, AMQP_CAN_CANCEL_NOTIFY);
+    rig_join(&rig, BYSTANDER, AMQP_CAN_CANCEL_NOTIFY);
+    begin_work();
+}
+
+/* All that was held up goes on. */
+static void end(void)
+{
+    set_reading(MAIN | APART);
+    set_lazy(0);
+    rig.clients[HOSTILE].is_deaf = false;
+    pump();
+    if (!is_over())
+        work();
+    rig_deinit(&rig);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    if (size % 2 == 0)
-        rig_init(&rig);
-    else
-        rig_init_pair(&rig);
-    f.len = 0;
-    is_lost = false;
-    rig_config.kept_max = 4;
-    rig_config.believe_types_ms = 1000;
-    rig_config.memory_max = 1 << 16;
-    rig.hub.rules.body_max = BODY_MAX;
-    rig.hub.limits.prefetch = 2;
-    rig.hub.limits.prefetch_wide = 5;
-    rig.hub.limits.soft = 1 << 10;
-    rig.hub.limits.hard = 1 << 15;
-    rig_join(&rig, HOSTILE, AMQP_CAN_CANCEL_NOTIFY);
-    rig_join(&rig, BYSTANDER, AMQP_CAN_CANCEL_NOTIFY);
-    begin_work();
-    for (size_t at = 0; at + 2 <= size && !is_over();) {
+    if (size == 0)
+        return 0;
+    begin(data[0]);
+    for (size_t at = 1; at + 2 <= size && !is_over();) {
         const size_t used = step(data[at], data[at + 1], data + at + 2, size - at - 2);
         at += 2 + used;
         REQUIRE(rig.broker.killed.code == AMQP_CODE_NONE);
         REQUIRE(rig.apart.broker.killed.code == AMQP_CODE_NONE);
         REQUIRE(!is_over() || is_lost);
     }
-    set_reading(MAIN | APART);
-    set_lazy(0);
-    rig.clients[HOSTILE].is_deaf = false;
-    if (!is_over()) {
-        pump();
-        work();
-    }
-    rig_deinit(&rig);
+    end();
     return 0;
 }

@@ -52,6 +52,7 @@ static void require_order(const struct amqp_scanner *s, uint64_t *released_off, 
     REQUIRE(s->boundary_off <= releasable && releasable <= s->fed_off);
     REQUIRE(*released_off <= releasable);
     REQUIRE(s->frame_end_off >= s->boundary_off);
+    REQUIRE(amqp_scanner_fault_text(s->fault) != NULL);
     REQUIRE(s->frame_end_off == s->boundary_off || s->frame_end_off > s->fed_off);
     REQUIRE(!amqp_scanner_may_insert(s, releasable) || releasable == s->boundary_off);
     *released_off = releasable;

@@ -133,10 +133,10 @@ static void note_said(struct ledger *ledger, struct ledger_channel *channel,
     const uint32_t method = command->spec->id;
     const uint32_t answer = answer_to(command);
     channel->published += method == AMQP_BASIC_PUBLISH_METHOD;
-    if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && channel->is_refused)
-        channel->is_refused = false;
+    if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && !channel->is_refused)
+        ledger->is_blind = true;
     else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD)
-        await(ledger, channel, AMQP_CHANNEL_CLOSE_METHOD);
+        channel->is_refused = false;
     else if (answer != 0 && (!channel->is_refused || method == AMQP_CHANNEL_CLOSE_METHOD))
         await(ledger, channel, answer);
 }
@@ -174,22 +174,17 @@ void ledger_say(struct ledger *ledger, const uint8_t *data, size_t len)
 
 /* --- what is heard --- */
 
-/*
- * The server's Close: what was said before has no answer, up to a Close of the client's own, or a Close-Ok
- * that it has said because it has taken no bytes but knew.
- */
+/* The server's Close: what was said has no answer any more, but a Close of its own. */
 static void hear_close(struct ledger_channel *channel)
 {
-    while (channel->awaited_count > 0 && channel->awaited[0] != AMQP_CHANNEL_CLOSE_OK_METHOD &&
-           channel->awaited[0] != AMQP_CHANNEL_CLOSE_METHOD)
-        remove_awaited(channel, 0);
-    for (unsigned i = 0; i < channel->awaited_count; i++) {
-        if (channel->awaited[i] == AMQP_CHANNEL_CLOSE_METHOD) {
-            remove_awaited(channel, i);
-            return;
-        }
-    }
+    unsigned at = 0;
     channel->is_refused = true;
+    while (at < channel->awaited_count) {
+        if (channel->awaited[at] == AMQP_CHANNEL_CLOSE_OK_METHOD)
+            at++;
+        else
+            remove_awaited(channel, at);
+    }
 }
 
 static void hear_answer(struct ledger_channel *channel, uint32_t method)

@@ -10,7 +10,8 @@
  *   - a delivery tag that is not greater than the last one;
  *   - a confirm of more messages than it has said in whole.
  *
- * A client that says what can't be understood is not watched from then on.
+ * A client that says what can't be understood, or a Close-Ok to what it has not heard, is not watched from
+ * then on.
  */
 
 #include "amqp/assembler.h"
@@ -21,7 +22,7 @@ struct ledger_channel {
     uint16_t number;
     struct amqp_assembler said;
     struct amqp_assembler heard;
-    uint32_t awaited[LEDGER_AWAITED_MAX]; /* answers; a Close-Ok said ahead of the Close stands for itself */
+    uint32_t awaited[LEDGER_AWAITED_MAX]; /* answers, in order */
     unsigned awaited_count;
     bool is_refused; /* it has heard Close, and not said Close-Ok */
     uint64_t last_tag;

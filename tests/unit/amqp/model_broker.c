@@ -429,8 +429,16 @@ static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, u
     }
 }
 
+/* The connection is on its way out: nothing more is handled. */
+static void forget_commands(struct model_broker *model)
+{
+    for (int i = 0; i < MODEL_CHANNELS; i++)
+        amqp_command_queue_clear(&model->channels[i].inbox);
+}
+
 static void on_close(struct amqp_front *front)
 {
+    forget_commands(model_of(front));
     amqp_front_close_ok(front);
 }
 
@@ -469,6 +477,7 @@ void model_broker_close(struct model_broker *model, const char *text)
     struct amqp_exception e;
     amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "%s", text);
     amqp_front_close(&model->front, &e, 0);
+    forget_commands(model);
 }
 
 unsigned model_broker_open_channels(const struct model_broker *model)

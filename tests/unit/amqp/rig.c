@@ -231,7 +231,7 @@ static bool nothing_is_left_apart(const struct rig *rig)
 static bool nothing_is_left(const struct rig *rig)
 {
     for (int i = 0; i < RIG_CLIENTS; i++) {
-        if (model_names_count(&rig->broker, i) > 0)
+        if (model_names_count(&rig->broker, i) > 0 && !rig->broker.names.refuses_deletes)
             return false;
     }
     return model_broker_open_channels(&rig->broker) == rig->hub.slots.ours &&
@@ -380,7 +380,7 @@ static size_t pump_client(struct rig *rig, struct rig_client *client)
     int rc;
     while ((rc = amqp_frame_reader_next(&client->reader, &data, &len, &frame, &e)) == AMQP_FRAME_WHOLE)
         hear_frame(client, &frame);
-    REQUIRE(rc == AMQP_FRAME_MORE);
+    REQUIRE(rc == AMQP_FRAME_MORE || memcmp(buf, "AMQP", 4) == 0); /* or another version was refused */
     return moved + read_patiently(rig, client);
 }
 
@@ -449,6 +449,12 @@ void rig_pump(struct rig *rig)
     while (let_go(rig) > 0 || pass_hush(rig));
 }
 
+bool rig_has_room(const struct rig *rig, unsigned client, size_t len)
+{
+    const struct rig_client *c = &rig->clients[client];
+    return !c->is_patient || len <= sizeof(c->unread.bytes) - c->unread.len;
+}
+
 void rig_feed(struct rig *rig, unsigned client, const uint8_t *data, size_t len)
 {
     struct rig_client *c = &rig->clients[client];
@@ -456,7 +462,7 @@ void rig_feed(struct rig *rig, unsigned client, const uint8_t *data, size_t len)
         feed(rig, c, data, len);
         return;
     }
-    REQUIRE(len <= sizeof(c->unread.bytes) - c->unread.len);
+    REQUIRE(rig_has_room(rig, client, len));
     memcpy(c->unread.bytes + c->unread.len, data, len);
     c->unread.len += len;
 }

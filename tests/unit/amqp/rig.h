@@ -86,6 +86,9 @@ void rig_join(struct rig *rig, unsigned client, unsigned can);
 /* The same, whatever comes of it. */
 void rig_log_in(struct rig *rig, unsigned client, unsigned can);
 
+/* Whether a client can say that many bytes more: a patient one only so much ahead of its member. */
+bool rig_has_room(const struct rig *rig, unsigned client, size_t len);
+
 /* These bytes come from the client. */
 void rig_feed(struct rig *rig, unsigned client, const uint8_t *data, size_t len);
 

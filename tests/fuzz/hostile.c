@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tests/fuzz/hostile.h"
+#include <string.h>
+
+static struct frames f;
+
+static void say(struct rig *rig)
+{
+    if (rig_has_room(rig, HOSTILE, f.len))
+        rig_say(rig, HOSTILE, &f);
+    f.len = 0;
+}
+
+void hostile_say_bytes(struct rig *rig, const uint8_t *data, size_t len)
+{
+    memcpy(f.bytes, data, len);
+    f.len = len;
+    say(rig);
+}
+
+void hostile_say_frame(struct rig *rig, uint8_t type, uint8_t channel, const uint8_t *payload, size_t len)
+{
+    frames_raw(&f, type, channel % 8, payload, len);
+    say(rig);
+}
+
+static void say_confirm_select(uint16_t channel, bool nowait)
+{
+    amqp_confirm_select_t select = {.nowait = nowait};
+    frames_method(&f, channel, AMQP_CONFIRM_SELECT_METHOD, &select);
+}
+
+void hostile_say_message_command(struct rig *rig, uint8_t argument, uint8_t second)
+{
+    static const char *const queues[] = {"q", "quorum", "auto", ""};
+    static const char *const tags[] = {"a", "b", "amq.again-1", ""};
+    const uint16_t channel = (uint16_t)(1 + argument % 2);
+    const char *queue = queues[second % 4];
+    const char *tag = tags[second / 4 % 4];
+    const bool bit = second & 128;
+    switch (argument / 2 % 16) {
+    case 0:
+    case 1: frames_consume(&f, channel, queue, tag, bit); break;
+    case 2: frames_cancel(&f, channel, tag); break;
+    case 3: frames_ack(&f, channel, second % 128, bit); break;
+    case 4: frames_ack(&f, channel, 0, true); break;
+    case 5: frames_nack(&f, channel, second % 128, bit); break;
+    case 6:
+        frames_plain(&f, channel, bit ? AMQP_BASIC_RECOVER_METHOD : AMQP_BASIC_RECOVER_ASYNC_METHOD);
+        break;
+    case 7: frames_qos(&f, channel, second % 8, bit); break;
+    case 8: frames_plain(&f, channel, AMQP_TX_SELECT_METHOD); break;
+    case 9: frames_plain(&f, channel, bit ? AMQP_TX_COMMIT_METHOD : AMQP_TX_ROLLBACK_METHOD); break;
+    case 10: frames_get(&f, channel, queue, bit); break;
+    case 11: frames_declare(&f, channel, queue, 0); break;
+    case 12: frames_close(&f, channel); break;
+    case 13: say_confirm_select(channel, bit); break;
+    case 14: frames_consume(&f, channel, "amq.rabbitmq.reply-to", tag, true); break;
+    default:
+        for (int i = 0; i < second % 16; i++)
+            frames_publish(&f, channel, queue, "message", 7);
+    }
+    say(rig);
+}
+
+static void say_purge(uint16_t channel, const char *name)
+{
+    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(name)};
+    frames_method(&f, channel, AMQP_QUEUE_PURGE_METHOD, &purge);
+}
+
+static void say_delete_if(uint16_t channel, const char *name)
+{
+    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(name), .if_empty = 1};
+    frames_method(&f, channel, AMQP_QUEUE_DELETE_METHOD, &delete);
+}
+
+static void say_declare_stream(uint16_t channel, const char *name)
+{
+    amqp_table_entry_t entry;
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(name)};
+    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
+    entry.value.value.bytes = amqp_cstring_bytes("stream");
+    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
+void hostile_say_queue_command(struct rig *rig, uint8_t argument)
+{
+    static const char *const names[] = {"x", "xx", "", "x\n", "stream", "quorum"};
+    const char *name = names[argument % 6];
+    const uint16_t channel = (uint16_t)(1 + argument / 6 % 3);
+    switch (argument / 18) {
+    case 0: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE); break;
+    case 1: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE | FRAMES_NOWAIT); break;
+    case 2: frames_declare(&f, channel, name, FRAMES_PASSIVE); break;
+    case 3: say_declare_stream(channel, name); break;
+    case 4: frames_delete(&f, channel, name); break;
+    case 5: frames_bind(&f, channel, name); break;
+    case 6: frames_get(&f, channel, name, true); break;
+    case 7: say_purge(channel, name); break;
+    case 8: say_delete_if(channel, name); break;
+    case 9: frames_qos(&f, channel, 3, argument & 1); break;
+    case 10: frames_nack(&f, channel, 1, true); break;
+    case 11: frames_publish(&f, channel, name, "hello", 5); break;
+    default: frames_consume(&f, channel, name, "", argument & 1); break;
+    }
+    say(rig);
+}
+
+void hostile_say_large(struct rig *rig, uint8_t count, size_t len)
+{
+    static const char body[HOSTILE_BODY_MAX + 1];
+    for (int i = 0; i < count % 16; i++)
+        frames_publish(&f, 1, "q", body, len);
+    say(rig);
+}
+
+void hostile_say_forged(struct rig *rig, uint8_t argument)
+{
+    const char *address = argument & 1 ? "amq.rabbitmq.reply-to.AAAA" : "amq.rabbitmq.reply-to";
+    frames_publish(&f, 1, address, "hello", 5);
+    say(rig);
+}
+
+void hostile_open(struct rig *rig, uint16_t channel)
+{
+    frames_open(&f, channel);
+    say(rig);
+}
+
+/* What one says that means no harm. */
+static void say_something(void)
+{
+    frames_open(&f, 1);
+    frames_declare(&f, 1, "xx", FRAMES_EXCLUSIVE);
+    frames_publish(&f, 1, "q", "late", 4);
+    frames_get(&f, 1, "q", true);
+}
+
+void hostile_come_late(struct rig *rig, uint8_t argument)
+{
+    const unsigned can = argument / 8;
+    switch (argument % 8) {
+    case 0: frames_protocol_header(&f); break;
+    case 1: frames_start_ok(&f, "PLAIN", can); break;
+    case 2: frames_start_ok(&f, can & 1 ? "AMQPLAIN" : "EXTERNAL", can); break;
+    case 3: frames_tune_ok(&f); break;
+    case 4: frames_connection_open(&f); break;
+    case 5: say_something(); break;
+    case 6: frames_raw(&f, AMQP_FRAME_HEARTBEAT, (uint16_t)(can % 2), NULL, 0); break;
+    default: rig->refuses_logins = can & 1;
+    }
+    rig_say(rig, LATECOMER, &f);
+}

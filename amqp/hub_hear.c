@@ -109,13 +109,13 @@ static void note_reply_token(struct amqp_hub *hub, const struct amqp_command *co
 static void hear_command(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
     struct amqp_exception e = {0};
-    if (slot->lane == NULL) {
+    struct amqp_lane *lane = slot->lane; /* which may let this slot go over what it hears */
+    if (lane == NULL) {
         amqp_command_destroy(command);
         return;
     }
     note_reply_token(hub, command);
-    amqp_member_judge(slot->seat->member, slot->lane,
-                      amqp_lane_hear(slot->lane, slot->seat->side, command, &e), &e);
+    amqp_member_judge(lane->member, lane, amqp_lane_hear(lane, slot->seat->side, command, &e), &e);
 }
 
 /* A complete command. 0 or -1: it can't be. */

@@ -649,6 +649,22 @@ static void test_a_slot_with_a_fence_is_not_kept(void **state)
     assert_int_equal(open_apart(), 0);
 }
 
+/* The answer that lets tx.select pass is heard where the channel publishes, and what waits behind it is
+ * refused when the channel has left there. */
+static void test_a_refusal_behind_what_leaves_the_publishing_side(void **state)
+{
+    amqp_basic_recover_t recover = {.requeue = 0};
+    (void)state;
+    open_channel(0, 1);
+    publish(1, "first");
+    frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
+    frames_method(&f, 1, AMQP_BASIC_RECOVER_METHOD, &recover);
+    done(0);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_IMPLEMENTED);
+    assert_int_equal(rig.broker.published, 1);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -684,6 +700,7 @@ int main(void)
         TEST(test_publishing_is_lost_in_a_hush),
         TEST(test_slots_of_both_sides_are_kept),
         TEST(test_a_slot_with_a_fence_is_not_kept),
+        TEST(test_a_refusal_behind_what_leaves_the_publishing_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,8 +57,8 @@ class Nodes(IntegrationTest):
 
 
 class SilentNodes(IntegrationTest):
-    """Two of three nodes swallow every packet. Who waited for one of them to time out would not be served while the test
-    lasts."""
+    """Two of three nodes swallow every packet. Who waited for one of them to time out would not be served while the
+    test lasts."""
     tunnel_only = "is about amqp-proxy; test_direct.py has host-proxy's nodes"
 
     @classmethod

@@ -24,12 +24,6 @@ void hostile_say_frame(struct rig *rig, uint8_t type, uint8_t channel, const uin
     say(rig);
 }
 
-static void say_confirm_select(uint16_t channel, bool nowait)
-{
-    amqp_confirm_select_t select = {.nowait = nowait};
-    frames_method(&f, channel, AMQP_CONFIRM_SELECT_METHOD, &select);
-}
-
 void hostile_say_message_command(struct rig *rig, uint8_t argument, uint8_t second)
 {
     static const char *const queues[] = {"q", "quorum", "auto", ""};
@@ -54,34 +48,13 @@ void hostile_say_message_command(struct rig *rig, uint8_t argument, uint8_t seco
     case 10: frames_get(&f, channel, queue, bit); break;
     case 11: frames_declare(&f, channel, queue, 0); break;
     case 12: frames_close(&f, channel); break;
-    case 13: say_confirm_select(channel, bit); break;
+    case 13: frames_confirm_select(&f, channel, bit); break;
     case 14: frames_consume(&f, channel, "amq.rabbitmq.reply-to", tag, true); break;
     default:
         for (int i = 0; i < second % 16; i++)
             frames_publish(&f, channel, queue, "message", 7);
     }
     say(rig);
-}
-
-static void say_purge(uint16_t channel, const char *name)
-{
-    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(name)};
-    frames_method(&f, channel, AMQP_QUEUE_PURGE_METHOD, &purge);
-}
-
-static void say_delete_if(uint16_t channel, const char *name)
-{
-    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(name), .if_empty = 1};
-    frames_method(&f, channel, AMQP_QUEUE_DELETE_METHOD, &delete);
-}
-
-static void say_declare_stream(uint16_t channel, const char *name)
-{
-    amqp_table_entry_t entry;
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(name)};
-    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
-    entry.value.value.bytes = amqp_cstring_bytes("stream");
-    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
 }
 
 void hostile_say_queue_command(struct rig *rig, uint8_t argument)
@@ -93,12 +66,12 @@ void hostile_say_queue_command(struct rig *rig, uint8_t argument)
     case 0: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE); break;
     case 1: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE | FRAMES_NOWAIT); break;
     case 2: frames_declare(&f, channel, name, FRAMES_PASSIVE); break;
-    case 3: say_declare_stream(channel, name); break;
+    case 3: frames_declare_of_type(&f, channel, name, "stream"); break;
     case 4: frames_delete(&f, channel, name); break;
     case 5: frames_bind(&f, channel, name); break;
     case 6: frames_get(&f, channel, name, true); break;
-    case 7: say_purge(channel, name); break;
-    case 8: say_delete_if(channel, name); break;
+    case 7: frames_purge(&f, channel, name); break;
+    case 8: frames_delete_if(&f, channel, name, false, true); break;
     case 9: frames_qos(&f, channel, 3, argument & 1); break;
     case 10: frames_nack(&f, channel, 1, true); break;
     case 11: frames_publish(&f, channel, name, "hello", 5); break;

@@ -128,6 +128,12 @@ void frames_close(struct frames *f, uint16_t channel)
     frames_method(f, channel, AMQP_CHANNEL_CLOSE_METHOD, &close);
 }
 
+void frames_close_ok(struct frames *f, uint16_t channel)
+{
+    amqp_channel_close_ok_t ok = {0};
+    frames_method(f, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+}
+
 void frames_consume(struct frames *f, uint16_t channel, const char *queue, const char *tag, bool no_ack)
 {
     amqp_basic_consume_t consume = {
@@ -199,4 +205,31 @@ void frames_delete(struct frames *f, uint16_t channel, const char *queue)
 {
     amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(queue)};
     frames_method(f, channel, AMQP_QUEUE_DELETE_METHOD, &delete);
+}
+
+void frames_delete_if(struct frames *f, uint16_t channel, const char *queue, bool unused, bool empty)
+{
+    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(queue), .if_unused = unused, .if_empty = empty};
+    frames_method(f, channel, AMQP_QUEUE_DELETE_METHOD, &delete);
+}
+
+void frames_declare_of_type(struct frames *f, uint16_t channel, const char *queue, const char *type)
+{
+    amqp_table_entry_t entry;
+    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue), .durable = 1};
+    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
+    entry.value.value.bytes = amqp_cstring_bytes(type);
+    frames_method(f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
+}
+
+void frames_purge(struct frames *f, uint16_t channel, const char *queue)
+{
+    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(queue)};
+    frames_method(f, channel, AMQP_QUEUE_PURGE_METHOD, &purge);
+}
+
+void frames_confirm_select(struct frames *f, uint16_t channel, bool nowait)
+{
+    amqp_confirm_select_t select = {.nowait = nowait};
+    frames_method(f, channel, AMQP_CONFIRM_SELECT_METHOD, &select);
 }

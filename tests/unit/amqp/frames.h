@@ -37,6 +37,7 @@ void frames_connection_open(struct frames *f);
 /* What clients say. */
 void frames_open(struct frames *f, uint16_t channel);
 void frames_close(struct frames *f, uint16_t channel);
+void frames_close_ok(struct frames *f, uint16_t channel);
 void frames_consume(struct frames *f, uint16_t channel, const char *queue, const char *tag, bool no_ack);
 void frames_cancel(struct frames *f, uint16_t channel, const char *tag);
 void frames_qos(struct frames *f, uint16_t channel, uint16_t prefetch, bool global);
@@ -44,6 +45,10 @@ void frames_get(struct frames *f, uint16_t channel, const char *queue, bool no_a
 void frames_declare(struct frames *f, uint16_t channel, const char *queue, unsigned flags);
 void frames_bind(struct frames *f, uint16_t channel, const char *queue);
 void frames_delete(struct frames *f, uint16_t channel, const char *queue);
+void frames_delete_if(struct frames *f, uint16_t channel, const char *queue, bool unused, bool empty);
+void frames_declare_of_type(struct frames *f, uint16_t channel, const char *queue, const char *type);
+void frames_purge(struct frames *f, uint16_t channel, const char *queue);
+void frames_confirm_select(struct frames *f, uint16_t channel, bool nowait);
 void frames_ack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple);
 void frames_nack(struct frames *f, uint16_t channel, uint64_t tag, bool multiple);
 

@@ -3,15 +3,7 @@
 /* Clients that share a connection: each sees what it would see alone, and none can touch another. */
 
 #include "amqp/wire.h"
-#include "tests/unit/amqp/rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct rig rig;
-static struct frames f;
+#include "tests/unit/amqp/hub_test.h"
 
 enum { ALL = AMQP_CAN_BLOCKED | AMQP_CAN_CANCEL_NOTIFY };
 
@@ -19,36 +11,11 @@ static int setup(void **state)
 {
     (void)state;
     rig_init(&rig);
-    f.len = 0;
-    rig_join(&rig, 0, ALL);
-    rig_join(&rig, 1, ALL);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig);
+    join(2, ALL);
     return 0;
 }
 
 /* --- what clients say --- */
-
-static void open_channel(uint16_t channel)
-{
-    frames_open(&f, channel);
-}
-
-static void close_channel(uint16_t channel)
-{
-    frames_close(&f, channel);
-}
-
-static void close_ok(uint16_t channel)
-{
-    amqp_channel_close_ok_t ok = {0};
-    frames_method(&f, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
-}
 
 static void consume(uint16_t channel, const char *tag, int nowait)
 {
@@ -57,49 +24,11 @@ static void consume(uint16_t channel, const char *tag, int nowait)
     frames_method(&f, channel, AMQP_BASIC_CONSUME_METHOD, &consume);
 }
 
-static void cancel(uint16_t channel, const char *tag)
-{
-    frames_cancel(&f, channel, tag);
-}
-
-static void declare_missing(uint16_t channel)
-{
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes("missing"), .passive = 1};
-    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
-}
-
-static void plain_method(uint16_t channel, uint32_t method)
-{
-    amqp_tx_commit_t nothing = {0};
-    frames_method(&f, channel, method, &nothing);
-}
-
-static void say(unsigned client)
-{
-    rig_say(&rig, client, &f);
-}
-
-static void opened(unsigned client, uint16_t channel)
-{
-    open_channel(channel);
-    say(client);
-    rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
-    assert_int_equal(rig_last(&rig, client)->channel, channel);
-    rig.clients[client].events = 0;
-}
-
-static void assert_last(unsigned client, uint16_t channel, uint32_t method)
-{
-    assert_int_equal(rig_last(&rig, client)->channel, channel);
-    assert_int_equal(rig_last(&rig, client)->method, method);
-}
-
 /* The client has been closed with this code; the other one still works. */
 static void assert_offended(unsigned client, uint16_t code)
 {
     rig_pump(&rig);
-    assert_last(client, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_last_on(client, 0, AMQP_CONNECTION_CLOSE_METHOD);
     assert_int_equal(rig_last(&rig, client)->code, code);
     assert_int_equal(rig.clients[client].member.state, AMQP_MEMBER_OVER);
     assert_int_equal(rig.broker.killed.code, 0);
@@ -114,10 +43,9 @@ static void test_same_number_of_two_clients(void **state)
     opened(0, 1);
     opened(1, 1);
     assert_int_equal(model_broker_open_channels(&rig.broker), 2);
-    close_channel(1);
-    say(0);
-    rig_pump(&rig);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    frames_close(&f, 1);
+    done(0);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
     assert_int_equal(rig.clients[1].events, 0);
     assert_int_equal(model_broker_open_channels(&rig.broker), 1);
     opened(0, 1);
@@ -127,13 +55,12 @@ static void test_numbers_are_given_out_again_only_after_close_ok(void **state)
 {
     (void)state;
     for (int i = 0; i < 300; i++) {
-        open_channel(7);
-        close_channel(7);
-        say(0);
-        rig_pump_without_answers(&rig);
+        frames_open(&f, 7);
+        frames_close(&f, 7);
+        said(0);
         model_broker_answer(&rig.broker, (unsigned)i % 3);
         rig_pump(&rig);
-        assert_last(0, 7, AMQP_CHANNEL_CLOSE_OK_METHOD);
+        assert_last_on(0, 7, AMQP_CHANNEL_CLOSE_OK_METHOD);
         rig.clients[0].events = 0;
     }
     assert_int_equal(rig.broker.opened, 300);
@@ -150,9 +77,8 @@ static void test_the_shared_connection_is_full(void **state)
             opened(client, channel);
     }
     opened(3, 1); /* two are kept for the hub's own errands */
-    open_channel(2);
-    say(3);
-    rig_pump(&rig);
+    frames_open(&f, 2);
+    done(3);
     assert_int_equal(rig_last(&rig, 3)->code, AMQP_CODE_RESOURCE_ERROR);
     assert_int_equal(rig.hub.slots.used, 60); /* and all of the offender's are free again */
 }
@@ -162,9 +88,8 @@ static void test_more_channels_than_agreed(void **state)
     (void)state;
     for (uint16_t channel = 1; channel <= 20; channel++)
         opened(0, (uint16_t)(channel * 3000)); /* the number itself does not matter */
-    open_channel(1);
-    say(0);
-    rig_pump(&rig);
+    frames_open(&f, 1);
+    done(0);
     assert_offended(0, AMQP_CODE_NOT_ALLOWED);
     assert_string_equal(rig.clients[0].text, "NOT_ALLOWED - number of channels opened (20) has reached the "
                                              "negotiated channel_max (20)");
@@ -175,16 +100,15 @@ static void test_the_broker_closes_a_channel(void **state)
     (void)state;
     opened(0, 1);
     opened(0, 2);
-    declare_missing(1);
+    frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
     frames_publish(&f, 1, "q", "lost", 4);
-    say(0);
-    rig_pump(&rig);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    done(0);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(rig_last(&rig, 0)->code, 404);
     assert_int_equal(rig.hub.slots.used, 1);
     frames_publish(&f, 1, "q", "ignored", 7); /* until the client has answered */
     say(0);
-    close_ok(1);
+    frames_close_ok(&f, 1);
     say(0);
     opened(0, 1);
     assert_int_equal(rig.broker.published, 0);
@@ -204,19 +128,18 @@ static void test_deliveries_behind_the_brokers_close(void **state)
 {
     (void)state;
     opened(0, 1);
-    declare_missing(1);
-    say(0);
-    rig_pump_without_answers(&rig);
+    frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
+    said(0);
     rig.broker_reads = false;
     rig_pump(&rig);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
     deliver_to(1); /* our Close-Ok is not written */
     rig.broker_reads = true;
     rig_pump(&rig);
     deliver_to(1); /* and now it is */
     rig_pump(&rig);
     assert_false(rig.is_down);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
 }
 
 /* The client was told of an end of its channel 1 and that it is closed as it wished, and may open it again.
@@ -227,13 +150,12 @@ static void assert_crossed(unsigned client, uint16_t code)
     assert_int_equal(c->events, 2);
     assert_int_equal(c->event[0].method, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(c->event[0].code, code);
-    assert_last(client, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
-    close_ok(1);
+    assert_last_on(client, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    frames_close_ok(&f, 1);
     say(client);
     opened(client, 1);
-    close_channel(1);
-    say(client);
-    rig_pump(&rig);
+    frames_close(&f, 1);
+    done(client);
     rig.clients[client].events = 0;
     assert_int_equal(rig.hub.slots.used, 0);
 }
@@ -253,9 +175,8 @@ static void test_the_broker_closes_a_channel_twice(void **state)
     opened(0, 1);
     for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
         model_broker_close_channel(&rig.broker, n);
-    close_channel(1);
-    say(0);
-    rig_pump_without_answers(&rig);
+    frames_close(&f, 1);
+    said(0);
     model_broker_answer(&rig.broker, 1);
     rig.broker_reads = false;
     rig_pump(&rig);
@@ -274,14 +195,13 @@ static void test_the_broker_closes_a_channel_twice(void **state)
 static void test_what_comes_before_open_ok_is_late(void **state)
 {
     (void)state;
-    open_channel(1);
-    say(0);
-    rig_pump_without_answers(&rig);
+    frames_open(&f, 1);
+    said(0);
     broker_closes(1);
     deliver_to(1);
     rig_pump(&rig);
     assert_int_equal(rig.clients[0].events, 1);
-    assert_last(0, 1, AMQP_CHANNEL_OPEN_OK_METHOD);
+    assert_last_on(0, 1, AMQP_CHANNEL_OPEN_OK_METHOD);
     assert_int_equal(rig.broker.killed.code, 0);
 }
 
@@ -292,9 +212,8 @@ static void test_both_close_a_channel_at_once(void **state)
         opened(0, 1);
         for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
             model_broker_close_channel(&rig.broker, n);
-        close_channel(1);
-        say(0);
-        rig_pump_without_answers(&rig);
+        frames_close(&f, 1);
+        said(0);
         model_broker_answer(&rig.broker, answers);
         rig_pump(&rig);
         assert_crossed(0, AMQP_CODE_NOT_FOUND);
@@ -310,9 +229,8 @@ static void test_a_refusal_is_told_to_a_client_that_closes(void **state)
     rig.hub.rules.body_max = 4999;
     opened(0, 1);
     frames_publish(&f, 1, "q", body, sizeof(body));
-    close_channel(1);
-    say(0);
-    rig_pump(&rig);
+    frames_close(&f, 1);
+    done(0);
     assert_crossed(0, AMQP_CODE_PRECONDITION_FAILED);
 }
 
@@ -322,11 +240,10 @@ static void test_the_brokers_refusal_comes_before_the_proxys(void **state)
     (void)state;
     rig.hub.rules.body_max = 4999;
     opened(0, 1);
-    declare_missing(1);
+    frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
     frames_publish(&f, 1, "q", body, sizeof(body));
-    close_channel(1);
-    say(0);
-    rig_pump(&rig);
+    frames_close(&f, 1);
+    done(0);
     assert_crossed(0, AMQP_CODE_NOT_FOUND);
 }
 
@@ -335,11 +252,10 @@ static void test_a_close_that_waits_is_answered_behind_an_error(void **state)
 {
     (void)state;
     opened(0, 1);
-    declare_missing(1);
+    frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
     frames_get(&f, 1, "q", true);
-    close_channel(1);
-    say(0);
-    rig_pump(&rig);
+    frames_close(&f, 1);
+    done(0);
     assert_crossed(0, AMQP_CODE_NOT_FOUND);
 }
 
@@ -350,14 +266,13 @@ static void test_commands_wait_for_commit_ok(void **state)
     (void)state;
     opened(0, 1);
     opened(0, 2);
-    plain_method(1, AMQP_TX_SELECT_METHOD);
-    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
     frames_publish(&f, 1, "q", "next", 4);
-    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
     frames_publish(&f, 1, "q", "over", 4);
     frames_publish(&f, 2, "q", "free", 4);
-    say(0);
-    rig_pump_without_answers(&rig);
+    said(0);
     assert_int_equal(rig.broker.published, 1); /* on the other channel */
     assert_true(rig.clients[0].member.held_cost > 0);
     rig_pump(&rig);
@@ -369,13 +284,12 @@ static void test_close_does_not_wait_for_commit_ok(void **state)
 {
     (void)state;
     opened(0, 1);
-    plain_method(1, AMQP_TX_COMMIT_METHOD);
-    close_channel(1);
-    say(0);
-    rig_pump_without_answers(&rig);
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
+    frames_close(&f, 1);
+    said(0);
     assert_int_equal(model_broker_open_channels(&rig.broker), 0);
     rig_pump(&rig);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_OK_METHOD);
 }
 
 static void test_cancel_waits_for_consume_ok(void **state)
@@ -383,13 +297,12 @@ static void test_cancel_waits_for_consume_ok(void **state)
     (void)state;
     opened(0, 1);
     consume(1, "tag", 0);
-    cancel(1, "tag");
+    frames_cancel(&f, 1, "tag");
     consume(1, "tag", 0);
     consume(1, "quiet", 1);
-    cancel(1, "quiet");
-    say(0);
-    rig_pump(&rig);
-    assert_last(0, 1, AMQP_BASIC_CANCEL_OK_METHOD);
+    frames_cancel(&f, 1, "quiet");
+    done(0);
+    assert_last_on(0, 1, AMQP_BASIC_CANCEL_OK_METHOD);
     assert_int_equal(rig.clients[0].events, 4); /* consume-ok, cancel-ok, consume-ok, cancel-ok */
 }
 
@@ -402,9 +315,8 @@ static void test_a_tag_used_twice(void **state)
     opened(0, 2);
     consume(1, "tag", 0);
     consume(2, "tag", 0);
-    say(0);
-    rig_pump(&rig);
-    assert_last(0, 2, AMQP_BASIC_CONSUME_OK_METHOD);
+    done(0);
+    assert_last_on(0, 2, AMQP_BASIC_CONSUME_OK_METHOD);
     consume(1, "tag", 0);
     say(0);
     assert_offended(0, AMQP_CODE_NOT_ALLOWED);
@@ -416,8 +328,7 @@ static void test_a_tag_that_the_broker_made_up(void **state)
     (void)state;
     opened(0, 1);
     consume(1, "", 0);
-    say(0);
-    rig_pump(&rig);
+    done(0);
     consume(1, "amq.ctag-made-up", 0);
     say(0);
     assert_offended(0, AMQP_CODE_NOT_ALLOWED);
@@ -435,8 +346,8 @@ static void test_a_method_on_a_channel_that_is_not_open(void **state)
 static void test_opening_twice(void **state)
 {
     (void)state;
-    open_channel(1);
-    open_channel(1);
+    frames_open(&f, 1);
+    frames_open(&f, 1);
     say(0);
     assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
     assert_string_equal(rig.clients[0].text, "CHANNEL_ERROR - second 'channel.open' seen");
@@ -446,8 +357,8 @@ static void test_opening_before_close_ok(void **state)
 {
     (void)state;
     opened(0, 1);
-    close_channel(1);
-    open_channel(1);
+    frames_close(&f, 1);
+    frames_open(&f, 1);
     say(0);
     assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
 }
@@ -456,7 +367,7 @@ static void test_answers_that_nobody_asked_for(void **state)
 {
     (void)state;
     opened(0, 1);
-    close_ok(1);
+    frames_close_ok(&f, 1);
     say(0);
     assert_offended(0, AMQP_CODE_COMMAND_INVALID);
 }
@@ -466,10 +377,9 @@ static void test_an_offence_that_was_held_back(void **state)
     (void)state;
     opened(0, 1);
     consume(1, "tag", 1);
-    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
     consume(1, "tag", 0);
-    say(0);
-    rig_pump_without_answers(&rig);
+    said(0);
     assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_JOINED);
     assert_offended(0, AMQP_CODE_NOT_ALLOWED);
 }
@@ -478,8 +388,8 @@ static void test_nothing_follows_an_offence_that_was_held_back(void **state)
 {
     (void)state;
     opened(0, 1);
-    plain_method(1, AMQP_TX_COMMIT_METHOD);
-    open_channel(1);
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
+    frames_open(&f, 1);
     frames_publish(&f, 1, "q", "never", 5);
     say(0);
     assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
@@ -508,16 +418,15 @@ static void test_a_broken_rule_behind_an_error_of_the_channel(void **state)
     (void)state;
     opened(0, 1);
     opened(0, 2);
-    declare_missing(1);
+    frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
     break_a_rule(1);
     frames_publish(&f, 1, "q", "never", 5);
     frames_publish(&f, 2, "q", "fine", 4);
-    say(0);
-    rig_pump(&rig);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    done(0);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_FOUND);
     assert_int_equal(rig.broker.published, 1);
-    close_ok(1);
+    frames_close_ok(&f, 1);
     say(0);
     opened(0, 1);
     break_a_rule(2);
@@ -535,7 +444,7 @@ static void test_a_broken_rule_is_told_in_time(void **state)
     assert_int_equal(amqp_member_deadline(&rig.clients[0].member), rig_config.end_timeout_ms);
     rig.now = rig_config.end_timeout_ms;
     rig_pump(&rig);
-    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_last_on(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
     assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_IMPLEMENTED);
 }
 
@@ -545,7 +454,7 @@ static void test_broken_rules_on_two_channels(void **state)
     (void)state;
     opened(0, 1);
     opened(0, 2);
-    declare_missing(1);
+    frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
     break_a_rule(1);
     break_a_rule(2);
     say(0);
@@ -560,13 +469,12 @@ static void test_a_message_over_the_limit(void **state)
     rig.hub.rules.body_max = 4999;
     opened(0, 1);
     frames_publish(&f, 1, "q", body, sizeof(body));
-    say(0);
-    rig_pump_without_answers(&rig);
+    said(0);
     assert_int_equal(rig.clients[0].events, 0); /* first what it had is freed */
     rig_pump(&rig);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_PRECONDITION_FAILED);
-    close_ok(1);
+    frames_close_ok(&f, 1);
     say(0);
     opened(0, 1);
 }
@@ -577,13 +485,12 @@ static void test_a_message_over_the_limit_waits_for_its_turn(void **state)
     (void)state;
     rig.hub.rules.body_max = 4999;
     opened(0, 1);
-    plain_method(1, AMQP_TX_SELECT_METHOD);
-    plain_method(1, AMQP_TX_COMMIT_METHOD);
+    frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
     frames_publish(&f, 1, "q", "held back", 9);
     frames_publish(&f, 1, "q", body, sizeof(body));
-    say(0);
-    rig_pump(&rig);
-    assert_last(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
+    done(0);
+    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(rig.broker.published, 1);
 }
 
@@ -602,14 +509,13 @@ static void test_a_message_over_the_limit_on_no_channel(void **state)
 static void test_answers_in_flight_arrive_before_the_end(void **state)
 {
     (void)state;
-    open_channel(1);
+    frames_open(&f, 1);
     consume(1, "tag", 0);
     frames_publish(&f, 1, "q", "hello", 5);
-    close_channel(1);
-    open_channel(2);
-    open_channel(2); /* an offence */
-    say(0);
-    rig_pump(&rig);
+    frames_close(&f, 1);
+    frames_open(&f, 2);
+    frames_open(&f, 2); /* an offence */
+    done(0);
     assert_int_equal(rig.clients[0].events, 6);
     assert_int_equal(rig.clients[0].event[0].method, AMQP_CHANNEL_OPEN_OK_METHOD);
     assert_int_equal(rig.clients[0].event[1].method, AMQP_CHANNEL_OPEN_OK_METHOD); /* 2 does not wait for 1 */
@@ -622,7 +528,7 @@ static void test_answers_in_flight_arrive_before_the_end(void **state)
 static void test_garbage_after_commands(void **state)
 {
     (void)state;
-    open_channel(1);
+    frames_open(&f, 1);
     memset(f.bytes + f.len, 0xFF, 100);
     f.len += 100;
     say(0);
@@ -643,8 +549,7 @@ static void test_half_a_message_leaves_nothing(void **state)
     frames_publish(&f, 1, "q", "whole", 5);
     frames_publish(&f, 1, "q", body, sizeof(body));
     f.len -= 1;
-    say(0);
-    rig_pump(&rig);
+    done(0);
     assert_true(rig.clients[0].member.partial_cost > 0);
     amqp_member_gone(&rig.clients[0].member, 0);
     rig_pump(&rig);
@@ -677,11 +582,10 @@ static void test_close_ok_comes_when_all_is_free(void **state)
     opened(0, 1);
     opened(0, 2);
     frames_method(&f, 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
-    say(0);
-    rig_pump_without_answers(&rig);
+    said(0);
     assert_int_equal(rig.clients[0].events, 0);
     rig_pump(&rig);
-    assert_last(0, 0, AMQP_CONNECTION_CLOSE_OK_METHOD);
+    assert_last_on(0, 0, AMQP_CONNECTION_CLOSE_OK_METHOD);
     assert_int_equal(model_broker_open_channels(&rig.broker), 0);
     assert_true(amqp_member_is_over(&rig.clients[0].member));
 }
@@ -690,13 +594,13 @@ static void test_an_end_that_the_broker_delays_is_told_in_time(void **state)
 {
     (void)state;
     opened(0, 1);
-    open_channel(1);
+    frames_open(&f, 1);
     rig.broker_reads = false;
     say(0);
     assert_int_equal(amqp_member_deadline(&rig.clients[0].member), 5000);
     rig.now = 5000;
     rig_pump(&rig);
-    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_last_on(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
     assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_ENDING);
 }
 
@@ -729,9 +633,8 @@ static void test_deliveries_come_back_whole(void **state)
     opened(0, 1);
     consume(1, "tag", 0);
     frames_publish(&f, 1, "q", body, sizeof(body));
-    say(0);
-    rig_pump(&rig);
-    assert_last(0, 1, AMQP_BASIC_DELIVER_METHOD);
+    done(0);
+    assert_last_on(0, 1, AMQP_BASIC_DELIVER_METHOD);
     assert_int_equal(rig_last(&rig, 0)->body_size, sizeof(body));
     assert_int_equal(rig.clients[0].body_bytes, sizeof(body));
     assert_int_equal(rig.clients[1].body_bytes, 0);
@@ -810,8 +713,7 @@ static void test_who_stalls_while_memory_is_short(void **state)
     opened(0, 1);
     frames_publish(&f, 1, "q", body, sizeof(body));
     f.len -= 1;
-    say(0);
-    rig_pump(&rig);
+    done(0);
     assert_true(amqp_member_wants_input(&rig.clients[0].member));
     assert_int_equal(amqp_hub_deadline(&rig.hub), 10000);
     amqp_hub_tick(&rig.hub, 10000);
@@ -824,10 +726,9 @@ static void test_who_stalls_while_memory_is_short(void **state)
 static void offend_behind_questions(void)
 {
     for (uint16_t channel = 1; channel <= 3; channel++)
-        open_channel(channel);
-    plain_method(9, AMQP_TX_SELECT_METHOD);
-    say(0);
-    rig_pump_without_answers(&rig);
+        frames_open(&f, channel);
+    frames_plain(&f, 9, AMQP_TX_SELECT_METHOD);
+    said(0);
 }
 
 static void wait_without_answers(uint64_t ms)
@@ -857,7 +758,7 @@ static void test_the_end_does_not_wait_for_a_silent_broker(void **state)
     assert_int_equal(rig.clients[0].events, 0);
     wait_without_answers(1);
     assert_int_equal(rig.clients[0].events, 1);
-    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_last_on(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
 }
 
 /* One that has completed its message, or that is not read for another reason, is not to blame. */
@@ -909,19 +810,17 @@ static void test_cancel_notify_by_capability(void **state)
     opened(2, 1);
     for (unsigned client = 0; client < 3; client += 2) {
         consume(1, "tag", 0);
-        say(client);
-        rig_pump(&rig);
+        done(client);
         rig.clients[client].events = 0;
     }
     model_delete_queue(&rig.broker, "q");
     rig.broker.deleted[0] = '\0';
     rig_pump(&rig);
-    assert_last(0, 1, AMQP_BASIC_CANCEL_METHOD);
+    assert_last_on(0, 1, AMQP_BASIC_CANCEL_METHOD);
     assert_int_equal(rig.clients[2].events, 0);
     consume(1, "tag", 0); /* the tag is free again, told or not */
-    say(2);
-    rig_pump(&rig);
-    assert_last(2, 1, AMQP_BASIC_CONSUME_OK_METHOD);
+    done(2);
+    assert_last_on(2, 1, AMQP_BASIC_CONSUME_OK_METHOD);
 }
 
 static void test_blocked_is_told_to_all_who_understand(void **state)
@@ -931,14 +830,14 @@ static void test_blocked_is_told_to_all_who_understand(void **state)
     rig.broker.front.can |= AMQP_CAN_BLOCKED;
     amqp_front_notify_blocked(&rig.broker.front, "low on memory");
     rig_pump(&rig);
-    assert_last(0, 0, AMQP_CONNECTION_BLOCKED_METHOD);
-    assert_last(1, 0, AMQP_CONNECTION_BLOCKED_METHOD);
+    assert_last_on(0, 0, AMQP_CONNECTION_BLOCKED_METHOD);
+    assert_last_on(1, 0, AMQP_CONNECTION_BLOCKED_METHOD);
     assert_int_equal(rig.clients[2].events, 0);
     rig_join(&rig, 3, ALL);
     assert_int_equal(rig.clients[3].event[3].method, AMQP_CONNECTION_BLOCKED_METHOD); /* a late joiner */
     amqp_front_notify_blocked(&rig.broker.front, NULL);
     rig_pump(&rig);
-    assert_last(3, 0, AMQP_CONNECTION_UNBLOCKED_METHOD);
+    assert_last_on(3, 0, AMQP_CONNECTION_UNBLOCKED_METHOD);
 }
 
 #define TOKEN(n) "amq.rabbitmq.reply-to.AAAAAAAAAAAAAA." #n
@@ -951,9 +850,8 @@ static void request(unsigned client, const char *reply_to)
                                                 .reply_to = amqp_cstring_bytes(reply_to)};
     frames_method(&f, 1, AMQP_BASIC_PUBLISH_METHOD, &publish);
     frames_content(&f, 1, &properties, "request", 7, 7);
-    say(client);
-    rig_pump(&rig);
-    assert_last(client, 1, AMQP_BASIC_DELIVER_METHOD);
+    done(client);
+    assert_last_on(client, 1, AMQP_BASIC_DELIVER_METHOD);
 }
 
 static void test_only_tokens_that_the_broker_issued_are_answered(void **state)
@@ -969,8 +867,7 @@ static void test_only_tokens_that_the_broker_issued_are_answered(void **state)
     request(0, TOKEN(3)); /* 2 is forgotten: it was not used since */
     frames_publish(&f, 1, TOKEN(1), "reply", 5);
     frames_publish(&f, 1, TOKEN(3), "reply", 5);
-    say(0);
-    rig_pump(&rig);
+    done(0);
     assert_int_equal(rig.broker.published, 6);
     frames_publish(&f, 1, TOKEN(2), "reply", 5);
     say(0);
@@ -980,7 +877,7 @@ static void test_only_tokens_that_the_broker_issued_are_answered(void **state)
 static void assert_lost(const char *text)
 {
     for (unsigned client = 0; client < 2; client++) {
-        assert_last(client, 0, AMQP_CONNECTION_CLOSE_METHOD);
+        assert_last_on(client, 0, AMQP_CONNECTION_CLOSE_METHOD);
         assert_int_equal(rig_last(&rig, client)->code, AMQP_CODE_CONNECTION_FORCED);
         assert_string_equal(rig.clients[client].text, text);
     }
@@ -1003,14 +900,12 @@ static void test_the_broker_shuts_down(void **state)
 /* Not a proof: but the operator has a name to begin with. */
 static void test_the_last_to_send_is_suspected(void **state)
 {
-    amqp_channel_close_ok_t ok = {0};
     (void)state;
     opened(0, 1);
     opened(1, 1);
     frames_publish(&f, 1, "q", "x", 1);
-    say(0);
-    rig_pump(&rig);
-    frames_method(&f, 77, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok); /* the broker makes no sense */
+    done(0);
+    frames_close_ok(&f, 77); /* the broker makes no sense */
     amqp_hub_feed(&rig.hub, f.bytes, f.len, 0);
     f.len = 0;
     assert_true(rig.is_down);
@@ -1024,8 +919,7 @@ static void test_the_transport_is_lost(void **state)
     (void)state;
     opened(1, 5);
     frames_publish(&f, 5, "q", "x", 1);
-    say(1);
-    rig_pump(&rig);
+    done(1);
     amqp_hub_lost(&rig.hub, "Connection reset by peer", 0);
     rig_pump(&rig);
     assert_lost("CONNECTION_FORCED - the connection to the broker is lost: Connection reset "
@@ -1035,15 +929,14 @@ static void test_the_transport_is_lost(void **state)
 
 static void test_a_broker_that_makes_no_sense_is_left(void **state)
 {
-    amqp_channel_close_ok_t ok = {0};
     (void)state;
     opened(0, 1);
-    frames_method(&f, 1, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+    frames_close_ok(&f, 1);
     amqp_hub_feed(&rig.hub, f.bytes, f.len, 0);
     f.len = 0;
     rig_pump(&rig);
     assert_true(rig.is_down);
-    assert_last(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_last_on(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

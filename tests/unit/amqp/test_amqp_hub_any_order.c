@@ -6,31 +6,16 @@
  * another one's exclusive queue, nothing that ends a connection may come out, and nothing may be left.
  */
 
-#include "tests/unit/amqp/rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
-
-#include <cmocka.h>
+#include "tests/unit/amqp/hub_test.h"
 
 enum { ROUNDS = 200, STEPS = 400, CHANNELS = 3 };
 
-static struct rig rig;
-static struct frames f;
 static uint64_t seed;
 
 static unsigned random_below(unsigned n)
 {
     seed = seed * 6364136223846793005u + 1442695040888963407u;
     return (unsigned)(seed >> 33) % n;
-}
-
-static void declare_stream(uint16_t channel, const char *name)
-{
-    amqp_table_entry_t entry;
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(name)};
-    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
-    entry.value.value.bytes = amqp_cstring_bytes("stream");
-    frames_method(&f, channel, AMQP_QUEUE_DECLARE_METHOD, &declare);
 }
 
 static void add_anything(uint16_t channel, const char *name)
@@ -42,7 +27,7 @@ static void add_anything(uint16_t channel, const char *name)
     case 3: frames_declare(&f, channel, name, FRAMES_EXCLUSIVE | FRAMES_NOWAIT); break;
     case 4: frames_declare(&f, channel, name, FRAMES_PASSIVE); break;
     case 5: frames_declare(&f, channel, name, 0); break;
-    case 6: declare_stream(channel, name); break;
+    case 6: frames_declare_of_type(&f, channel, name, "stream"); break;
     case 7:
     case 8: frames_delete(&f, channel, name); break;
     case 9: frames_bind(&f, channel, name); break;
@@ -68,7 +53,7 @@ static void say_anything(unsigned client)
         frames_open(&f, channel);
     else if (lane->state == AMQP_LANE_OPEN)
         add_anything(channel, names[random_below(4)]);
-    rig_say(&rig, client, &f);
+    say(client);
 }
 
 static void step(void)
@@ -96,9 +81,7 @@ static unsigned play(uint32_t method)
 {
     unsigned heard = 0;
     rig_init(&rig);
-    f.len = 0;
-    for (unsigned client = 0; client < RIG_CLIENTS; client++)
-        rig_join(&rig, client, 0);
+    join(RIG_CLIENTS, 0);
     rig.broker.is_lazy = true;
     for (int i = 0; i < STEPS; i++)
         step();

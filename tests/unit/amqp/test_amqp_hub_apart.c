@@ -2,16 +2,8 @@
 
 /* Clients that publish on a connection of its own (amqp/outlet.h). */
 
-#include "tests/unit/amqp/rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/unit/amqp/hub_test.h"
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct rig rig;
-static struct frames f;
 
 static int setup(void **state)
 {
@@ -21,31 +13,6 @@ static int setup(void **state)
     rig_join(&rig, 0, AMQP_CAN_CANCEL_NOTIFY | AMQP_CAN_BLOCKED);
     rig_join(&rig, 1, AMQP_CAN_CANCEL_NOTIFY);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig);
-    return 0;
-}
-
-static void say(unsigned client)
-{
-    rig_say(&rig, client, &f);
-}
-
-static void done(unsigned client)
-{
-    say(client);
-    rig_pump(&rig);
-}
-
-static void open_channel(unsigned client, uint16_t channel)
-{
-    frames_open(&f, channel);
-    done(client);
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
 }
 
 static void publish(uint16_t channel, const char *body)
@@ -59,12 +26,6 @@ static void publish_to_exchange(uint16_t channel)
                                    .routing_key = amqp_empty_bytes};
     frames_method(&f, channel, AMQP_BASIC_PUBLISH_METHOD, &method);
     frames_content(&f, channel, &(amqp_basic_properties_t){0}, "x", 1, 1000);
-}
-
-static void select_confirms(uint16_t channel, bool nowait)
-{
-    amqp_confirm_select_t method = {.nowait = nowait};
-    frames_method(&f, channel, AMQP_CONFIRM_SELECT_METHOD, &method);
 }
 
 static void consume_replies(uint16_t channel)
@@ -89,19 +50,19 @@ static unsigned open_apart(void)
 static void test_publishes_go_the_other_way(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     assert_int_equal(open_apart(), 0);
     publish(1, "hello");
     done(0);
     assert_int_equal(open_apart(), 1);
     assert_int_equal(rig.broker.published, 1);
-    assert_int_equal(rig.clients[0].events, 1); /* nothing but its own open-ok */
+    assert_int_equal(rig.clients[0].events, 0);
     frames_get(&f, 1, "q", true);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+    assert_last(0, AMQP_BASIC_GET_OK_METHOD);
     frames_close(&f, 1);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last(0, AMQP_CHANNEL_CLOSE_OK_METHOD);
     assert_int_equal(open_apart(), 0);
     assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 0);
 }
@@ -109,7 +70,7 @@ static void test_publishes_go_the_other_way(void **state)
 static void test_get_does_not_overtake_what_was_published(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     rig.apart.broker_reads = false;
     publish(1, "hello");
     frames_get(&f, 1, "q", true);
@@ -117,13 +78,13 @@ static void test_get_does_not_overtake_what_was_published(void **state)
     assert_false(rig_got(&rig, 0, AMQP_BASIC_GET_EMPTY_METHOD));
     rig.apart.broker_reads = true;
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+    assert_last(0, AMQP_BASIC_GET_OK_METHOD);
 }
 
 static void test_a_publish_does_not_overtake_what_was_said(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     rig.broker_reads = false;
     frames_get(&f, 1, "q", true);
     publish(1, "hello");
@@ -131,7 +92,7 @@ static void test_a_publish_does_not_overtake_what_was_said(void **state)
     assert_int_equal(rig.broker.published, 0);
     rig.broker_reads = true;
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_last(0, AMQP_BASIC_GET_EMPTY_METHOD);
     assert_int_equal(rig.broker.published, 1);
 }
 
@@ -139,7 +100,7 @@ static void test_a_publish_does_not_overtake_what_was_said(void **state)
 static void test_what_is_given_back_comes_first(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     publish(1, "2");
     frames_get(&f, 1, "q", false);
@@ -169,7 +130,7 @@ static void test_what_is_given_back_comes_first(void **state)
 static void test_nothing_is_published_behind_an_ack_in_vain(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     frames_get(&f, 1, "q", false);
     done(0);
@@ -177,8 +138,7 @@ static void test_nothing_is_published_behind_an_ack_in_vain(void **state)
     frames_ack(&f, 1, 1, false);
     publish(1, "2");
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_PRECONDITION_FAILED);
+    assert_last_close(0, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_PRECONDITION_FAILED);
     assert_int_equal(rig.broker.published, 1);
 }
 
@@ -186,7 +146,7 @@ static void test_own_flow_is_answered_and_no_other(void **state)
 {
     amqp_channel_flow_t flow = {.active = 1};
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     frames_method(&f, 1, AMQP_CHANNEL_FLOW_METHOD, &flow);
     frames_nack(&f, 1, 0, true);
     publish(1, "1");
@@ -194,7 +154,7 @@ static void test_own_flow_is_answered_and_no_other(void **state)
     frames_get(&f, 1, "q", true);
     done(0);
     assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 2);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+    assert_last(0, AMQP_BASIC_GET_OK_METHOD);
 }
 
 /* --- confirms --- */
@@ -202,10 +162,10 @@ static void test_own_flow_is_answered_and_no_other(void **state)
 static void test_confirms(void **state)
 {
     (void)state;
-    open_channel(0, 1);
-    select_confirms(1, false);
+    opened(0, 1);
+    frames_confirm_select(&f, 1, false);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONFIRM_SELECT_OK_METHOD);
+    assert_last(0, AMQP_CONFIRM_SELECT_OK_METHOD);
     publish(1, "1");
     publish(1, "2");
     done(0);
@@ -217,15 +177,15 @@ static void test_confirms(void **state)
 static void test_confirms_stand_for_a_fence(void **state)
 {
     (void)state;
-    open_channel(0, 1);
-    select_confirms(1, true);
+    opened(0, 1);
+    frames_confirm_select(&f, 1, true);
     publish(1, "1");
     done(0);
     assert_int_equal(rig_count(&rig, 0, AMQP_BASIC_ACK_METHOD), 1);
     rig.apart.broker_reads = false;
     frames_get(&f, 1, "q", true);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_GET_OK_METHOD);
+    assert_last(0, AMQP_BASIC_GET_OK_METHOD);
 }
 
 /* Refused at once, as alone. */
@@ -233,13 +193,12 @@ static void test_no_transactions_beside_confirms(void **state)
 {
     (void)state;
     rig.apart.broker.is_unsure = true;
-    open_channel(0, 1);
-    select_confirms(1, false);
+    opened(0, 1);
+    frames_confirm_select(&f, 1, false);
     publish(1, "not confirmed");
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_PRECONDITION_FAILED);
+    assert_last_close(0, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_PRECONDITION_FAILED);
 }
 
 /* --- what binds a channel --- */
@@ -247,7 +206,7 @@ static void test_no_transactions_beside_confirms(void **state)
 static void test_transactions_are_on_one_side(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     done(0);
     assert_int_equal(open_apart(), 1);
@@ -258,7 +217,7 @@ static void test_transactions_are_on_one_side(void **state)
     frames_plain(&f, 1, AMQP_TX_ROLLBACK_METHOD);
     rig.apart.broker_reads = true;
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_TX_ROLLBACK_OK_METHOD);
+    assert_last(0, AMQP_TX_ROLLBACK_OK_METHOD);
     assert_int_equal(rig.broker.published, 3);
     assert_int_equal(open_apart(), 0); /* given back */
     assert_int_equal(rig.broker.commits, 1);
@@ -267,14 +226,14 @@ static void test_transactions_are_on_one_side(void **state)
 static void test_requests_go_with_the_consumer_of_replies(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     consume_replies(1);
     publish(1, "1");
-    select_confirms(1, false);
+    frames_confirm_select(&f, 1, false);
     publish(1, "2");
     done(0);
     assert_int_equal(open_apart(), 0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_BASIC_ACK_METHOD);
+    assert_last(0, AMQP_BASIC_ACK_METHOD);
     assert_int_equal(rig_last(&rig, 0)->tag, 1);
 }
 
@@ -282,8 +241,8 @@ static void test_requests_go_with_the_consumer_of_replies(void **state)
 static void test_confirms_go_on_when_a_channel_is_bound(void **state)
 {
     (void)state;
-    open_channel(0, 1);
-    select_confirms(1, false);
+    opened(0, 1);
+    frames_confirm_select(&f, 1, false);
     publish(1, "1");
     publish(1, "2");
     rig.apart.broker.is_unsure = true;
@@ -304,35 +263,32 @@ static void test_confirms_go_on_when_a_channel_is_bound(void **state)
 
 static void test_an_error_of_a_publish(void **state)
 {
-    amqp_channel_close_ok_t ok = {0};
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     frames_consume(&f, 1, "q", "t", false);
     publish_to_exchange(1);
     publish(1, "not any more");
     frames_get(&f, 1, "q", true);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_FOUND);
+    assert_last_close(0, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND);
     assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_CLOSE_METHOD), 1);
     assert_int_equal(rig.broker.published, 0);
     assert_int_equal(open_apart(), 0);
     assert_int_equal(model_broker_open_channels(&rig.broker), rig.hub.slots.ours); /* before it was told */
-    frames_method(&f, 1, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+    frames_close_ok(&f, 1);
     done(0);
-    open_channel(0, 1);
+    opened(0, 1);
 }
 
 static void test_an_error_on_the_main_side(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     frames_declare(&f, 1, "missing", FRAMES_PASSIVE);
     publish(1, "not any more");
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_FOUND);
+    assert_last_close(0, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND);
     assert_int_equal(rig.broker.published, 1);
     assert_int_equal(open_apart(), 0);
 }
@@ -341,7 +297,7 @@ static void test_an_error_on_the_main_side(void **state)
 static void test_errors_on_both_sides(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     done(0);
     model_broker_close_channel(&rig.apart.broker, 1);
@@ -354,19 +310,19 @@ static void test_errors_on_both_sides(void **state)
 static void test_close_crosses_an_error_of_a_publish(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish_to_exchange(1);
     frames_close(&f, 1);
     done(0);
     assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_CLOSE_METHOD), 1);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last(0, AMQP_CHANNEL_CLOSE_OK_METHOD);
 }
 
 /* What was published is done before the rest of the channel is given back. */
 static void test_close_ends_both_in_order(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     frames_get(&f, 1, "q", false);
     done(0);
@@ -378,7 +334,7 @@ static void test_close_ends_both_in_order(void **state)
     assert_false(rig_got(&rig, 0, AMQP_CHANNEL_CLOSE_OK_METHOD));
     rig.apart.broker_reads = true;
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last(0, AMQP_CHANNEL_CLOSE_OK_METHOD);
     assert_int_equal(rig.broker.published, 2);
 }
 
@@ -386,14 +342,14 @@ static void test_close_ends_both_in_order(void **state)
 static void test_close_waits_for_publishes_only(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     frames_get(&f, 1, "q", true);
     done(0);
     rig.apart.broker_reads = false;
     frames_close(&f, 1);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last(0, AMQP_CHANNEL_CLOSE_OK_METHOD);
     assert_int_equal(open_apart(), 1);
     rig.apart.broker_reads = true;
     rig_pump(&rig);
@@ -403,7 +359,7 @@ static void test_close_waits_for_publishes_only(void **state)
 static void test_what_waits_is_sent_for_one_who_is_gone(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     frames_get(&f, 1, "q", false);
     done(0);
@@ -449,15 +405,15 @@ static void test_a_late_joiner_is_told(void **state)
     (void)state;
     blocked(&rig.apart.broker, true);
     rig_log_in(&rig, 2, AMQP_CAN_BLOCKED);
-    assert_int_equal(rig_last(&rig, 2)->method, AMQP_CONNECTION_BLOCKED_METHOD);
+    assert_last(2, AMQP_CONNECTION_BLOCKED_METHOD);
 }
 
 /* With the publishing connection not read, those who only consume go on; those who publish wait. */
 static void test_consumers_go_on_while_publishers_wait(void **state)
 {
     (void)state;
-    open_channel(0, 1);
-    open_channel(1, 1);
+    opened(0, 1);
+    opened(1, 1);
     publish(1, "1");
     publish(1, "2");
     done(0);
@@ -488,8 +444,8 @@ static void test_memory_is_short_for_publishers_only(void **state)
 {
     (void)state;
     rig_config.memory_max = 600000;
-    open_channel(0, 1);
-    open_channel(1, 1);
+    opened(0, 1);
+    opened(1, 1);
     rig.apart.broker_reads = false;
     fill(0, 700000);
     assert_false(amqp_member_wants_input(&rig.clients[0].member));
@@ -506,7 +462,7 @@ static void test_what_waits_counts_for_its_client(void **state)
 {
     (void)state;
     rig_config.member_up_max = 100000;
-    open_channel(0, 1);
+    opened(0, 1);
     rig.apart.broker_reads = false;
     fill(0, 100000);
     assert_false(amqp_member_wants_input(&rig.clients[0].member));
@@ -514,14 +470,13 @@ static void test_what_waits_counts_for_its_client(void **state)
 
 static void is_cut_off(unsigned client, const char *cause)
 {
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_CONNECTION_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, client)->code, AMQP_CODE_CONNECTION_FORCED);
+    assert_last_close(client, AMQP_CONNECTION_CLOSE_METHOD, AMQP_CODE_CONNECTION_FORCED);
     assert_non_null(strstr(rig.clients[client].text, cause));
 }
 
 static void begin_everything(unsigned client)
 {
-    open_channel(client, 1);
+    opened(client, 1);
     frames_declare(&f, 1, "mine", FRAMES_EXCLUSIVE);
     frames_consume(&f, 1, "mine", "t", false);
     publish(1, "1");
@@ -577,7 +532,7 @@ static void test_both_are_lost_while_a_client_leaves(void **state)
 static void test_publishing_is_lost_while_queues_are_deleted(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     frames_declare(&f, 1, "mine", FRAMES_EXCLUSIVE);
     done(0);
     frames_close(&f, 1);
@@ -594,8 +549,8 @@ static void test_publishing_is_lost_while_queues_are_deleted(void **state)
 static void test_publishing_is_lost_in_a_hush(void **state)
 {
     (void)state;
-    open_channel(0, 1);
-    open_channel(1, 1);
+    opened(0, 1);
+    opened(1, 1);
     publish(1, "1");
     done(0);
     rig.apart.broker_reads = false;
@@ -618,7 +573,7 @@ static void test_slots_of_both_sides_are_kept(void **state)
     (void)state;
     rig_config.kept_max = 4;
     for (int i = 0; i < 3; i++) {
-        open_channel(0, 1);
+        opened(0, 1);
         publish(1, "1");
         frames_qos(&f, 1, 1, false); /* marks the main one */
         frames_close(&f, 1);
@@ -626,8 +581,8 @@ static void test_slots_of_both_sides_are_kept(void **state)
     }
     assert_int_equal(rig.apart.broker.opened, 1);
     assert_int_equal(rig.broker.opened, 3);
-    open_channel(0, 1);
-    select_confirms(1, false); /* marks the other one */
+    opened(0, 1);
+    frames_confirm_select(&f, 1, false); /* marks the other one */
     frames_close(&f, 1);
     done(0);
     assert_int_equal(open_apart(), 0);
@@ -638,14 +593,13 @@ static void test_a_slot_with_a_fence_is_not_kept(void **state)
 {
     (void)state;
     rig_config.kept_max = 4;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "1");
     frames_get(&f, 1, "q", true);
-    say(0);
-    rig_pump_without_answers(&rig);
+    said(0);
     model_broker_close_channel(&rig.broker, lane_of(0, 1)->slot->number);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_last(0, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(open_apart(), 0);
 }
 
@@ -655,13 +609,12 @@ static void test_a_refusal_behind_what_leaves_the_publishing_side(void **state)
 {
     amqp_basic_recover_t recover = {.requeue = 0};
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish(1, "first");
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
     frames_method(&f, 1, AMQP_BASIC_RECOVER_METHOD, &recover);
     done(0);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONNECTION_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_IMPLEMENTED);
+    assert_last_close(0, AMQP_CONNECTION_CLOSE_METHOD, AMQP_CODE_NOT_IMPLEMENTED);
     assert_int_equal(rig.broker.published, 1);
 }
 

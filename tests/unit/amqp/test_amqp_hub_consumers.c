@@ -5,17 +5,9 @@
  * client which does not read holds little; the client must not be able to tell.
  */
 
-#include "tests/unit/amqp/rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "tests/unit/amqp/hub_test.h"
 
 enum { CLIENT, PUBLISHER, PREFETCH = 4, WIDE = 16 };
-
-static struct rig rig;
-static struct frames f;
 
 static struct rig_client *const client = &rig.clients[CLIENT];
 
@@ -23,30 +15,10 @@ static int setup(void **state)
 {
     (void)state;
     rig_init(&rig);
-    f.len = 0;
     rig.hub.limits.prefetch = PREFETCH;
     rig.hub.limits.prefetch_wide = WIDE;
-    for (unsigned who = 0; who < 2; who++) {
-        rig_join(&rig, who, AMQP_CAN_CANCEL_NOTIFY);
-        frames_open(&f, 1);
-        rig_say(&rig, who, &f);
-        rig_pump(&rig);
-        rig.clients[who].events = 0;
-    }
+    join_and_open(2, AMQP_CAN_CANCEL_NOTIFY);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig);
-    return 0;
-}
-
-static void say(void)
-{
-    rig_say(&rig, CLIENT, &f);
-    rig_pump(&rig);
 }
 
 /* Messages whose first octet counts up from `from`. */
@@ -56,14 +28,13 @@ static void publish(const char *queue, uint8_t from, unsigned count)
         char body[100] = {(char)(from + i)};
         frames_publish(&f, 1, queue, body, sizeof(body));
     }
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump(&rig);
+    done(PUBLISHER);
 }
 
 static void consume(const char *queue, const char *tag, bool no_ack)
 {
     frames_consume(&f, 1, queue, tag, no_ack);
-    say();
+    done(CLIENT);
 }
 
 /* The queue is declared through the hub, so that it is known to be no stream. */
@@ -71,7 +42,7 @@ static void declare(const char *queue)
 {
     amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue)};
     frames_method(&f, 1, AMQP_QUEUE_DECLARE_METHOD, &declare);
-    say();
+    done(CLIENT);
     client->events = 0;
 }
 
@@ -101,15 +72,9 @@ static const struct model_deliveries *unacked(uint16_t channel)
     return &rig.broker.channels[channel].deliveries;
 }
 
-static void assert_last(uint32_t method)
-{
-    assert_int_equal(rig_last(&rig, CLIENT)->method, method);
-}
-
 static void assert_channel_closed(uint16_t code, const char *text)
 {
-    assert_last(AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, CLIENT)->code, code);
+    assert_last_close(CLIENT, AMQP_CHANNEL_CLOSE_METHOD, code);
     assert_string_equal(client->text, text);
 }
 
@@ -150,12 +115,11 @@ static void test_deliveries_in_flight_when_a_consumer_is_cancelled(void **state)
     (void)state;
     consume("q", "tag", true);
     frames_publish(&f, 1, "q", "\1", 1);
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump_without_answers(&rig);
+    said(PUBLISHER);
     frames_cancel(&f, 1, "tag");
-    say();
+    done(CLIENT);
     assert_int_equal(client->event[1].method, AMQP_BASIC_DELIVER_METHOD);
-    assert_last(AMQP_BASIC_CANCEL_OK_METHOD);
+    assert_last(CLIENT, AMQP_BASIC_CANCEL_OK_METHOD);
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
@@ -168,11 +132,11 @@ static void test_silence_stays_silence(void **state)
     amqp_basic_cancel_t bye = {.consumer_tag = amqp_cstring_bytes("tag"), .nowait = 1};
     (void)state;
     frames_method(&f, 1, AMQP_BASIC_CONSUME_METHOD, &quiet);
-    say();
+    done(CLIENT);
     publish("q", 0, 1);
     assert_delivered("tag", 0, 1, 1);
     frames_method(&f, 1, AMQP_BASIC_CANCEL_METHOD, &bye);
-    say();
+    done(CLIENT);
     assert_int_equal(client->events, 1);
     assert_int_equal(model_queue_consumers(&rig.broker, "q"), 0);
 }
@@ -214,7 +178,7 @@ static void test_a_limit_of_all_consumers(void **state)
     client->is_deaf = true;
     publish("q", 0, 6);
     frames_qos(&f, 1, 1, true);
-    say();
+    done(CLIENT);
     client->is_deaf = false;
     rig_pump(&rig);
     assert_delivered("tag", 0, 6, 1);
@@ -239,7 +203,7 @@ static void test_transactions_have_no_acks_of_ours(void **state)
     publish("auto", 0, 6);
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
     frames_consume(&f, 1, "other", "other", true);
-    say();
+    done(CLIENT);
     client->is_deaf = false;
     rig_pump(&rig);
     publish("auto", 6, 1);
@@ -260,8 +224,8 @@ static void test_transactions_after_several_consumers(void **state)
     consume("b", "b", true);
     consume("c", "c", true);
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
-    say();
-    assert_last(AMQP_TX_SELECT_OK_METHOD);
+    done(CLIENT);
+    assert_last(CLIENT, AMQP_TX_SELECT_OK_METHOD);
     publish("a", 0, 6);
     publish("b", 0, 6);
     publish("c", 0, 6);
@@ -278,7 +242,7 @@ static void test_an_exclusive_consumer_can_not_be_replaced(void **state)
     (void)state;
     frames_method(&f, 1, AMQP_BASIC_CONSUME_METHOD, &only);
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
-    say();
+    done(CLIENT);
     assert_channel_closed(
         AMQP_CODE_PRECONDITION_FAILED,
         "PRECONDITION_FAILED - the channel has an exclusive consumer with no_ack, which must "
@@ -311,14 +275,14 @@ static void test_multiple_leaves_the_proxys_alone(void **state)
     (void)state;
     mixed(3);
     frames_ack(&f, 1, 3, true);
-    say();
+    done(CLIENT);
     assert_int_equal(unacked(1)->unacked_count, 3); /* 4 and 6 are the proxy's, 5 the client's */
     assert_int_equal(TAILQ_FIRST(&unacked(1)->unacked)->tag, 4);
     hear_again();
     assert_int_equal(delivered(), 6);
     assert_int_equal(unacked(1)->unacked_count, 1);
     frames_nack(&f, 1, 0, true);
-    say();
+    done(CLIENT);
     assert_int_equal(rig_last(&rig, CLIENT)->tag, 7); /* 5 again */
     assert_int_equal(rig_last(&rig, CLIENT)->first, 2);
 }
@@ -330,7 +294,7 @@ static void test_multiple_after_the_proxys_have_left(void **state)
     hear_again();
     assert_int_equal(unacked(1)->unacked_count, 3);
     frames_ack(&f, 1, 5, true);
-    say();
+    done(CLIENT);
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
@@ -339,7 +303,7 @@ static void test_nack_does_not_requeue_the_proxys(void **state)
     (void)state;
     mixed(3);
     frames_nack(&f, 1, 5, true);
-    say();
+    done(CLIENT);
     hear_again();
     assert_int_equal(delivered(), 9); /* each once, and the client's once more */
     assert_int_equal(model_queue_depth(&rig.broker, "yours"), 0);
@@ -350,7 +314,7 @@ static void test_to_the_client_the_proxys_are_settled(void **state)
     (void)state;
     mixed(2);
     frames_ack(&f, 1, 2, false);
-    say();
+    done(CLIENT);
     hear_again();
     assert_channel_closed(AMQP_CODE_PRECONDITION_FAILED, "PRECONDITION_FAILED - unknown delivery tag 2");
     assert_int_equal(model_queue_depth(&rig.broker, "yours"), 2); /* they had not left */
@@ -361,7 +325,7 @@ static void test_multiple_up_to_one_of_the_proxys(void **state)
     (void)state;
     mixed(2);
     frames_ack(&f, 1, 4, true);
-    say();
+    done(CLIENT);
     hear_again();
     assert_channel_closed(AMQP_CODE_PRECONDITION_FAILED, "PRECONDITION_FAILED - unknown delivery tag 4");
 }
@@ -374,11 +338,11 @@ static void test_all_of_nothing(void **state)
     frames_ack(&f, 1, 0, true);
     frames_nack(&f, 1, 0, true);
     frames_plain(&f, 1, AMQP_BASIC_RECOVER_ASYNC_METHOD);
-    say();
+    done(CLIENT);
     publish("q", 0, 1);
     assert_delivered("tag", 0, 1, 1);
     frames_ack(&f, 1, 1, true);
-    say();
+    done(CLIENT);
     assert_channel_closed(AMQP_CODE_PRECONDITION_FAILED, "PRECONDITION_FAILED - unknown delivery tag 1");
 }
 
@@ -388,13 +352,12 @@ static void test_all_that_is_known(void **state)
     consume("q", "tag", false);
     publish("q", 0, 2);
     frames_publish(&f, 1, "q", "\2", 1);
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump_without_answers(&rig); /* the third is under way */
+    said(PUBLISHER); /* the third is under way */
     frames_ack(&f, 1, 0, true);
-    say();
+    done(CLIENT);
     assert_int_equal(unacked(1)->unacked_count, 1);
     frames_ack(&f, 1, 3, true);
-    say();
+    done(CLIENT);
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
@@ -406,11 +369,11 @@ static void test_messages_that_were_got(void **state)
     frames_get(&f, 1, "q", false);
     frames_get(&f, 1, "q", true);
     frames_get(&f, 1, "q", false);
-    say();
+    done(CLIENT);
     publish("yours", 0, 1);
     assert_int_equal(rig_last(&rig, CLIENT)->tag, 4);
     frames_ack(&f, 1, 3, true);
-    say();
+    done(CLIENT);
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
@@ -425,9 +388,9 @@ static void test_messages_that_are_being_got(void **state)
     frames_ack(&f, 1, 1, false);
     frames_get(&f, 1, "q", false);
     frames_ack(&f, 1, 0, true);
-    say();
+    done(CLIENT);
     assert_int_equal(rig_count(&rig, CLIENT, AMQP_BASIC_GET_OK_METHOD), 2);
-    assert_last(AMQP_BASIC_GET_OK_METHOD);
+    assert_last(CLIENT, AMQP_BASIC_GET_OK_METHOD);
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
@@ -439,7 +402,7 @@ static void test_recovery_spares_the_proxys(void **state)
     client->events = 0;
     frames_method(&f, 1, AMQP_QUEUE_DECLARE_METHOD, &declare_q);
     frames_plain(&f, 1, AMQP_BASIC_RECOVER_METHOD);
-    say();
+    done(CLIENT);
     hear_again();
     assert_int_equal(delivered(), 9);
     assert_int_equal(client->event[6].method, AMQP_QUEUE_DECLARE_OK_METHOD); /* answers are in order */
@@ -447,7 +410,7 @@ static void test_recovery_spares_the_proxys(void **state)
     assert_int_equal(client->event[8].tag, 7);
     assert_int_equal(unacked(1)->unacked_count, 3);
     frames_ack(&f, 1, 9, true);
-    say();
+    done(CLIENT);
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
@@ -457,12 +420,12 @@ static void test_recovery_of_a_channel_of_its_own(void **state)
     consume("q", "tag", false);
     publish("q", 0, 2);
     frames_plain(&f, 1, AMQP_BASIC_RECOVER_METHOD);
-    say();
+    done(CLIENT);
     frames_plain(&f, 1, AMQP_BASIC_RECOVER_ASYNC_METHOD);
-    say();
+    done(CLIENT);
     assert_int_equal(delivered(), 6);
     frames_ack(&f, 1, 0, true);
-    say();
+    done(CLIENT);
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
@@ -472,13 +435,13 @@ static void test_recoveries_without_waiting(void **state)
     (void)state;
     publish("q", 0, 2);
     frames_get(&f, 1, "q", false);
-    say();
+    done(CLIENT);
     frames_plain(&f, 1, AMQP_BASIC_RECOVER_METHOD);
     frames_plain(&f, 1, AMQP_BASIC_RECOVER_ASYNC_METHOD);
     frames_ack(&f, 1, 0, true);
     frames_get(&f, 1, "q", false);
-    say();
-    assert_last(AMQP_BASIC_GET_OK_METHOD);
+    done(CLIENT);
+    assert_last(CLIENT, AMQP_BASIC_GET_OK_METHOD);
     assert_int_equal(rig_last(&rig, CLIENT)->tag, 2);
     assert_int_equal(unacked(1)->unacked_count, 1);
 }
@@ -490,16 +453,14 @@ static void test_an_ack_behind_a_recovery(void **state)
     consume("q", "tag", false);
     publish("q", 0, 2);
     frames_publish(&f, 1, "q", "\2", 1);
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump_without_answers(&rig); /* the third is under way */
+    said(PUBLISHER); /* the third is under way */
     frames_plain(&f, 1, AMQP_BASIC_RECOVER_METHOD);
-    rig_say(&rig, CLIENT, &f);
-    rig_pump_without_answers(&rig);
+    said(CLIENT);
     model_broker_answer(&rig.broker, 1);
     rig_pump_without_answers(&rig);
     assert_int_equal(delivered(), 3);
     frames_ack(&f, 1, 0, true);
-    say();
+    done(CLIENT);
     assert_int_equal(delivered(), 6);
     assert_false(rig_got(&rig, CLIENT, AMQP_CHANNEL_CLOSE_METHOD));
     assert_int_equal(unacked(1)->unacked_count, 3);
@@ -515,13 +476,13 @@ static void test_a_tag_used_again_with_messages_of_its_first_use(void **state)
     publish("quorum", 0, 2);
     frames_cancel(&f, 1, "tag");
     frames_consume(&f, 1, "quorum", "tag", false);
-    say();
+    done(CLIENT);
     publish("quorum", 2, 1);
     assert_delivered("tag", 0, 3, 1);
     assert_int_equal(rig_count(&rig, CLIENT, AMQP_BASIC_CONSUME_OK_METHOD), 2);
     frames_cancel(&f, 1, "tag");
-    say();
-    assert_last(AMQP_BASIC_CANCEL_OK_METHOD);
+    done(CLIENT);
+    assert_last(CLIENT, AMQP_BASIC_CANCEL_OK_METHOD);
     assert_string_equal(rig_last(&rig, CLIENT)->consumer, "tag");
     frames_ack(&f, 1, 0, true);
     consume("quorum", "tag", false);
@@ -535,7 +496,7 @@ static void test_a_tag_that_is_an_alias(void **state)
     publish("quorum", 0, 1);
     frames_cancel(&f, 1, "tag");
     frames_consume(&f, 1, "quorum", "tag", false);
-    say();
+    done(CLIENT);
     assert_string_equal(model_find_consumer(&rig.broker, 1)->tag, "amq.again-1");
     frames_cancel(&f, 1, "amq.again-1"); /* not a consumer that the client knows */
     consume("quorum", "amq.again-1", false);
@@ -548,7 +509,7 @@ static void test_several_tags_that_the_broker_makes_up(void **state)
     (void)state;
     frames_consume(&f, 1, "a", "", true);
     frames_consume(&f, 1, "b", "", false);
-    say();
+    done(CLIENT);
     publish("b", 0, 1);
     assert_string_equal(rig_last(&rig, CLIENT)->consumer, client->event[1].consumer);
     assert_int_equal(unacked(1)->unacked_count, 1);
@@ -581,7 +542,7 @@ static void test_a_wide_consumer_gets_no_more_than_it_asked_for(void **state)
     publish("q", 0, 100);
     assert_delivered("tag", 0, 30, 1);
     frames_ack(&f, 1, 0, true);
-    say();
+    done(CLIENT);
     assert_delivered("tag", 0, 60, 1);
     assert_int_equal(unacked(1)->unacked_count, 30);
 }
@@ -639,7 +600,7 @@ static void test_a_wide_consumer_in_transactions(void **state)
     declare("q");
     consume("q", "tag", false);
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
-    say();
+    done(CLIENT);
     publish("q", 0, 100);
     assert_delivered("tag", 0, WIDE, 1);
 }
@@ -655,8 +616,7 @@ static void test_a_queue_that_goes_while_a_consumer_is_replaced(void **state)
     publish("q", 0, PREFETCH - 1);
     client->events = 0;
     frames_publish(&f, 1, "q", "\7", 1);
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump_without_answers(&rig);
+    said(PUBLISHER);
     model_broker_answer(&rig.broker, UINT32_MAX);
     rig.broker_reads = false;
     rig_pump(&rig); /* the last delivery arrives, and the consumer is to be replaced */

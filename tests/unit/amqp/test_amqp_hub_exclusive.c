@@ -2,17 +2,9 @@
 
 /* Exclusive queues belong to one session, whatever the others do, and whenever they do it. */
 
-#include "tests/unit/amqp/rig.h"
+#include "tests/unit/amqp/hub_test.h"
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct rig rig;
-static struct frames f;
 
 enum { OWNER, OTHER, THIRD };
 
@@ -20,63 +12,22 @@ static int setup(void **state)
 {
     (void)state;
     rig_init(&rig);
-    f.len = 0;
-    rig_join(&rig, OWNER, AMQP_CAN_CANCEL_NOTIFY);
-    rig_join(&rig, OTHER, AMQP_CAN_CANCEL_NOTIFY);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig);
+    join(2, AMQP_CAN_CANCEL_NOTIFY);
     return 0;
 }
 
 /* --- saying and looking --- */
 
-static void say(unsigned client)
-{
-    rig_say(&rig, client, &f);
-}
-
-/* Says it, and everything is answered. */
-static void done(unsigned client)
-{
-    say(client);
-    rig_pump(&rig);
-}
-
-static void opened(unsigned client, uint16_t channel)
-{
-    frames_open(&f, channel);
-    done(client);
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
-    rig.clients[client].events = 0;
-}
-
-static void assert_last(unsigned client, uint32_t method)
-{
-    assert_int_equal(rig_last(&rig, client)->method, method);
-}
-
-static void assert_closed(unsigned client, uint16_t code)
-{
-    assert_last(client, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, client)->code, code);
-}
-
 /* OTHER is refused by us, with RabbitMQ's text. Its channel is open again afterwards. */
 static void assert_locked(void)
 {
-    amqp_channel_close_ok_t ok = {0};
     rig_pump(&rig);
-    assert_closed(OTHER, AMQP_CODE_RESOURCE_LOCKED);
+    assert_last_close(OTHER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_RESOURCE_LOCKED);
     assert_string_equal(rig.clients[OTHER].text,
                         "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'x' in vhost '/'. "
                         "It could be originally declared on another connection or the exclusive property "
                         "value does not match that of the original declaration.");
-    frames_method(&f, 1, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+    frames_close_ok(&f, 1);
     say(OTHER);
     opened(OTHER, 1);
 }
@@ -118,12 +69,6 @@ static void unbind(const char *queue)
     frames_method(&f, 1, AMQP_QUEUE_UNBIND_METHOD, &unbind);
 }
 
-static void purge(const char *queue)
-{
-    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(queue)};
-    frames_method(&f, 1, AMQP_QUEUE_PURGE_METHOD, &purge);
-}
-
 /* --- who may what --- */
 
 static void test_others_can_not_name_it(void **state)
@@ -142,7 +87,7 @@ static void test_others_can_not_name_it(void **state)
     say(OTHER), assert_locked();
     unbind("x");
     say(OTHER), assert_locked();
-    purge("x");
+    frames_purge(&f, 1, "x");
     say(OTHER), assert_locked();
     frames_delete(&f, 1, "x\r");
     say(OTHER), assert_locked();
@@ -160,7 +105,7 @@ static void test_names_with_line_ends_are_not_there(void **state)
     own_x();
     frames_consume(&f, 1, "x\n", "tag", true);
     done(OTHER);
-    assert_closed(OTHER, AMQP_CODE_NOT_FOUND);
+    assert_last_close(OTHER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND);
 }
 
 static void test_anybody_can_publish_to_it(void **state)
@@ -206,9 +151,9 @@ static void test_the_last_queue_of_a_channel(void **state)
     declared(OWNER, "x");
     frames_consume(&f, 1, "", "tag", true);
     say(OTHER), assert_locked();
-    purge("");
+    frames_purge(&f, 1, "");
     done(OTHER); /* a new channel has declared nothing */
-    assert_closed(OTHER, AMQP_CODE_NOT_FOUND);
+    assert_last_close(OTHER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND);
 }
 
 static void test_nowait_is_kept_to(void **state)
@@ -236,7 +181,7 @@ static void test_a_queue_that_the_broker_names(void **state)
     assert_last(OWNER, AMQP_BASIC_CONSUME_OK_METHOD);
     frames_get(&f, 1, "amq.gen-1", true);
     done(OTHER);
-    assert_closed(OTHER, AMQP_CODE_RESOURCE_LOCKED);
+    assert_last_close(OTHER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_RESOURCE_LOCKED);
     assert_owner("amq.gen-1", OWNER);
 }
 
@@ -251,8 +196,7 @@ static void test_others_wait_for_the_outcome_of_a_declare(void **state)
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
     say(OWNER);
     frames_consume(&f, 1, "x", "tag", true);
-    say(OTHER);
-    rig_pump_without_answers(&rig);
+    said(OTHER);
     assert_true(rig.clients[OTHER].member.held_cost > 0);
     assert_locked();
     assert_last(OWNER, AMQP_QUEUE_DECLARE_OK_METHOD);
@@ -269,7 +213,7 @@ static void test_a_declare_that_fails_lets_others_go_on(void **state)
     say(OWNER);
     frames_consume(&f, 1, "x", "tag", true);
     done(OTHER);
-    assert_closed(OWNER, AMQP_CODE_RESOURCE_LOCKED);
+    assert_last_close(OWNER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_RESOURCE_LOCKED);
     assert_last(OTHER, AMQP_BASIC_CONSUME_OK_METHOD);
     assert_int_equal(rig.clients[OWNER].member.queues.count, 0);
 }
@@ -284,12 +228,11 @@ static void test_a_declare_waits_for_what_others_have_begun(void **state)
     frames_consume(&f, 1, "x", "tag", true);
     say(OTHER);
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
-    say(OWNER);
-    rig_pump_without_answers(&rig);
+    said(OWNER);
     assert_true(rig.clients[OWNER].member.held_cost > 0);
     model_names_remove(&rig.broker, "x"); /* the consume is not lucky any more, the declare is */
     rig_pump(&rig);
-    assert_closed(OTHER, AMQP_CODE_NOT_FOUND);
+    assert_last_close(OTHER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND);
     assert_last(OWNER, AMQP_QUEUE_DECLARE_OK_METHOD);
     assert_owner("x", OWNER);
 }
@@ -319,8 +262,7 @@ static void test_a_new_owner_waits_for_the_last_use_of_the_old_one(void **state)
     frames_get(&f, 2, "x", true);
     say(OWNER);
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
-    say(OTHER);
-    rig_pump_without_answers(&rig);
+    said(OTHER);
     const uint16_t first = rig.clients[OWNER].member.lanes->slot->number;
     model_broker_run(&rig.broker, first, UINT_MAX); /* the delete alone */
     model_broker_answer(&rig.broker, UINT_MAX);
@@ -328,7 +270,7 @@ static void test_a_new_owner_waits_for_the_last_use_of_the_old_one(void **state)
     assert_false(is_there("x"));
     assert_false(rig_got(&rig, OTHER, AMQP_CHANNEL_CLOSE_METHOD));
     rig_pump(&rig);
-    assert_closed(OWNER, AMQP_CODE_NOT_FOUND); /* the get */
+    assert_last_close(OWNER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND); /* the get */
     assert_last(OTHER, AMQP_QUEUE_DECLARE_OK_METHOD);
     assert_owner("x", OTHER);
 }
@@ -341,8 +283,7 @@ static void test_deletes_and_declares_of_one_owner_keep_their_order(void **state
     rig.broker.is_lazy = true;
     frames_delete(&f, 1, "x");
     frames_declare(&f, 2, "x", FRAMES_EXCLUSIVE);
-    say(OWNER);
-    rig_pump_without_answers(&rig);
+    said(OWNER);
     assert_true(rig.clients[OWNER].member.held_cost > 0);
     rig_pump(&rig);
     assert_owner("x", OWNER);
@@ -361,8 +302,7 @@ static void test_many_commands_under_way(void **state)
         frames_bind(&f, 1, "q");
     frames_publish(&f, 1, "q", "late", 4);
     frames_method(&f, 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
-    say(OWNER);
-    rig_pump_without_answers(&rig);
+    said(OWNER);
     assert_true(rig.clients[OWNER].member.held_cost > 0);
     rig_pump(&rig);
     assert_int_equal(rig.broker.published, 1); /* although the client leaves */
@@ -396,7 +336,7 @@ static void test_a_queue_of_the_same_name_from_elsewhere(void **state)
     model_names_add(&rig.broker, "x", MODEL_ELSEWHERE);
     frames_get(&f, 1, "x", true);
     done(OTHER);
-    assert_closed(OTHER, AMQP_CODE_RESOURCE_LOCKED);
+    assert_last_close(OTHER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_RESOURCE_LOCKED);
     assert_string_equal(rig.clients[OTHER].text, "RESOURCE_LOCKED - by the broker");
 }
 
@@ -416,8 +356,7 @@ static void test_a_queue_that_comes_back_during_the_check(void **state)
     model_names_remove(&rig.broker, "x");
     rig.broker.is_lazy = true;
     frames_get(&f, 1, "x", true);
-    say(OTHER);
-    rig_pump_without_answers(&rig);
+    said(OTHER);
     run_errands(); /* the check finds nothing, and has not told yet */
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
     say(OWNER);
@@ -435,8 +374,7 @@ static void test_a_queue_that_goes_during_the_check(void **state)
     opened(THIRD, 1);
     rig.broker.is_lazy = true;
     frames_get(&f, 1, "x", true);
-    say(OTHER);
-    rig_pump_without_answers(&rig);
+    said(OTHER);
     run_errands();
     model_names_remove(&rig.broker, "x");
     frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
@@ -456,7 +394,7 @@ static void test_the_limit(void **state)
     frames_declare(&f, 1, "xa", FRAMES_EXCLUSIVE); /* again is not more */
     frames_declare(&f, 1, "", FRAMES_EXCLUSIVE);
     done(OWNER);
-    assert_closed(OWNER, AMQP_CODE_PRECONDITION_FAILED);
+    assert_last_close(OWNER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_PRECONDITION_FAILED);
     assert_string_equal(
         rig.clients[OWNER].text,
         "PRECONDITION_FAILED - cannot declare queue '': limit of exclusive queues (4) is reached");

@@ -3,36 +3,17 @@
 /* While RabbitMQ makes a stream, or deletes one or a quorum queue, nobody publishes (amqp/hush.h). The model
  * broker dies otherwise. */
 
-#include "tests/unit/amqp/rig.h"
+#include "tests/unit/amqp/hub_test.h"
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct rig rig;
-static struct frames f;
 
 enum { MAKER, PUBLISHER };
-
-static void join_both(void)
-{
-    f.len = 0;
-    for (unsigned client = MAKER; client <= PUBLISHER; client++) {
-        rig_join(&rig, client, 0);
-        frames_open(&f, 1);
-        rig_say(&rig, client, &f);
-    }
-    rig_pump(&rig);
-}
 
 static int setup(void **state)
 {
     (void)state;
     rig_init(&rig);
-    join_both();
+    join_and_open(2, 0);
     return 0;
 }
 
@@ -40,35 +21,13 @@ static int setup_pair(void **state)
 {
     (void)state;
     rig_init_pair(&rig);
-    join_both();
+    join_and_open(2, 0);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig); /* the broker lives */
-    return 0;
-}
-
-static void declare_stream(const char *queue)
-{
-    amqp_table_entry_t entry;
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue), .durable = 1};
-    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
-    entry.value.value.bytes = amqp_cstring_bytes("stream");
-    frames_method(&f, 1, AMQP_QUEUE_DECLARE_METHOD, &declare);
 }
 
 static void publish(void)
 {
     frames_publish(&f, 1, "q", "x", 1);
-}
-
-static void say(unsigned client)
-{
-    rig_say(&rig, client, &f);
-    rig_pump_without_answers(&rig);
 }
 
 /* One round of answers after another, until the hush is in this state. */
@@ -87,7 +46,7 @@ static void go_on_until(int hush)
 static void begin_delete(void)
 {
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     go_on_until(AMQP_HUSH_QUIET);
     assert_false(rig_got(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD));
 }
@@ -105,24 +64,24 @@ static void test_publishes_wait_for_a_delete(void **state)
     begin_delete();
     publish();
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     assert_int_equal(published(), 0);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, MAKER)->method, AMQP_QUEUE_DELETE_OK_METHOD);
+    assert_last(MAKER, AMQP_QUEUE_DELETE_OK_METHOD);
     assert_int_equal(published(), 2);
 }
 
 static void test_publishes_wait_for_a_stream(void **state)
 {
     (void)state;
-    declare_stream("x");
-    say(MAKER);
+    frames_declare_of_type(&f, 1, "x", "stream");
+    said(MAKER);
     go_on_until(AMQP_HUSH_QUIET);
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     assert_int_equal(published(), 0);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, MAKER)->method, AMQP_QUEUE_DECLARE_OK_METHOD);
+    assert_last(MAKER, AMQP_QUEUE_DECLARE_OK_METHOD);
     assert_int_equal(published(), 1);
 }
 
@@ -132,12 +91,11 @@ static void test_commits_and_cancels_wait(void **state)
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
     frames_open(&f, 2);
     frames_consume(&f, 2, "q", "t", false);
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump(&rig);
+    done(PUBLISHER);
     begin_delete();
     frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
     frames_cancel(&f, 2, "t");
-    say(PUBLISHER);
+    said(PUBLISHER);
     assert_int_equal(rig.broker.commits, 0);
     assert_int_equal(model_queue_consumers(&rig.broker, "q"), 1);
     rig_pump(&rig);
@@ -149,13 +107,13 @@ static void test_commits_and_cancels_wait(void **state)
 static void test_others_go_on(void **state)
 {
     (void)state;
-    declare_stream("stream"); /* is there */
+    frames_declare_of_type(&f, 1, "stream", "stream"); /* is there */
     frames_declare(&f, 1, "x", 0);
     frames_delete(&f, 1, "x");
     frames_delete(&f, 1, "x");
     frames_declare(&f, 1, "x2", FRAMES_EXCLUSIVE);
     frames_delete(&f, 1, "x2");
-    say(MAKER);
+    said(MAKER);
     for (unsigned i = 0; i < 40; i++) {
         assert_int_equal(rig.hub.hush.state, AMQP_HUSH_NONE);
         model_broker_answer(&rig.broker, 1);
@@ -172,9 +130,9 @@ static void test_the_delete_waits_for_publishes(void **state)
     (void)state;
     rig.broker.is_lazy = true;
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     for (unsigned i = 0; i < 10; i++) { /* all but the publisher's channel */
         for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
             model_broker_run(&rig.broker, n, n != 2 ? UINT_MAX : 0);
@@ -195,16 +153,16 @@ static void test_a_clients_own_flows(void **state)
     rig.broker.is_lazy = true;
     frames_method(&f, 1, AMQP_CHANNEL_FLOW_METHOD, &flow);
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     for (uint16_t n = 3; n < MODEL_CHANNELS; n++) /* the probe */
         model_broker_run(&rig.broker, n, UINT_MAX);
     model_broker_answer(&rig.broker, UINT_MAX);
     rig_pump_without_answers(&rig);
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_SETTLING);
     frames_method(&f, 1, AMQP_CHANNEL_FLOW_METHOD, &flow); /* behind ours */
-    say(PUBLISHER);
+    said(PUBLISHER);
     model_broker_run(&rig.broker, 2, 2); /* the client's first one, and the publish */
     model_broker_answer(&rig.broker, UINT_MAX);
     rig_pump_without_answers(&rig);
@@ -220,13 +178,12 @@ static void test_a_commit_that_is_under_way(void **state)
 {
     (void)state;
     frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump(&rig);
+    done(PUBLISHER);
     rig.broker.is_lazy = true;
     frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
-    say(PUBLISHER);
+    said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     rig_pump(&rig);
     assert_true(rig_got(&rig, PUBLISHER, AMQP_TX_COMMIT_OK_METHOD));
     assert_int_equal(rig.broker.deletes, 1);
@@ -238,11 +195,11 @@ static void publisher_closes(void)
     rig.broker.is_lazy = true;
     publish();
     frames_close(&f, 1);
-    say(PUBLISHER);
+    said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, PUBLISHER)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last(PUBLISHER, AMQP_CHANNEL_CLOSE_OK_METHOD);
     assert_int_equal(rig.broker.deletes, 1);
 }
 
@@ -265,12 +222,12 @@ static void test_a_channel_that_the_broker_closes(void **state)
     (void)state;
     rig.broker.is_lazy = true;
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     model_broker_close_channel(&rig.broker, 2);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, PUBLISHER)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_last(PUBLISHER, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(rig.broker.deletes, 1);
 }
 
@@ -279,10 +236,10 @@ static void test_publishing_apart(void **state)
 {
     (void)state;
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     begin_delete();
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     assert_int_equal(published(), 1);
     rig_pump(&rig);
     assert_int_equal(published(), 2);
@@ -296,15 +253,15 @@ static void test_who_leaves_before_its_turn(void **state)
     (void)state;
     rig.broker.is_lazy = true;
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     for (uint16_t n = 3; n < MODEL_CHANNELS; n++)
         model_broker_run(&rig.broker, n, UINT_MAX);
     go_on_until(AMQP_HUSH_SETTLING);
     amqp_member_gone(&rig.clients[MAKER].member, rig.now);
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     rig_pump(&rig);
     assert_int_equal(published(), 2);
     assert_int_equal(rig.broker.deletes, 1); /* what a client has said is still done */
@@ -316,7 +273,7 @@ static void test_who_leaves_behind_its_delete(void **state)
     begin_delete();
     amqp_member_gone(&rig.clients[MAKER].member, rig.now);
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     assert_int_equal(published(), 0);
     rig_pump(&rig);
     assert_int_equal(published(), 1);
@@ -327,7 +284,7 @@ static void test_who_publishes_and_leaves(void **state)
     (void)state;
     begin_delete();
     publish();
-    rig_say(&rig, PUBLISHER, &f);
+    say(PUBLISHER);
     amqp_member_gone(&rig.clients[PUBLISHER].member, rig.now);
     rig_pump_without_answers(&rig);
     assert_int_equal(published(), 0);
@@ -341,9 +298,9 @@ static void test_a_delete_that_is_refused(void **state)
     rig.broker.names.refuses_deletes = true;
     begin_delete();
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, MAKER)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_last(MAKER, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(published(), 1);
 }
 
@@ -352,7 +309,7 @@ static void test_a_connection_that_is_lost(void **state)
     (void)state;
     begin_delete();
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     amqp_hub_lost(&rig.hub, "gone", rig.now);
     assert_true(rig.is_down);
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_NONE);
@@ -366,11 +323,11 @@ static void test_hushes_leave_time_between(void **state)
     (void)state;
     begin_delete();
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     rig.now += 100;
     model_broker_answer(&rig.broker, UINT_MAX);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     rig.now = amqp_hush_deadline(&rig.hub);
     rig_pump_without_answers(&rig); /* it ends */
     assert_int_equal(published(), 1);
@@ -381,7 +338,7 @@ static void test_hushes_leave_time_between(void **state)
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_NONE);
     assert_true(amqp_hub_deadline(&rig.hub) >= rig.now + 100);
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     assert_int_equal(published(), 2);
     rig_pump(&rig);
     assert_int_equal(rig_count(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD), 2);
@@ -410,9 +367,9 @@ static void test_a_channel_that_does_not_answer(void **state)
     (void)state;
     rig.broker.is_lazy = true;
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
-    say(MAKER);
+    said(MAKER);
     all_but_the_publisher_work();
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_SETTLING);
     assert_int_equal(amqp_hub_deadline(&rig.hub), rig.now + 5000);
@@ -422,13 +379,13 @@ static void test_a_channel_that_does_not_answer(void **state)
     all_but_the_publisher_work();
     assert_true(rig_got(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD));
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     time_passes(50);
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_NONE);
 
     time_passes(10000); /* the next one does not wait for it */
     frames_delete(&f, 1, "quorum2");
-    say(MAKER);
+    said(MAKER);
     all_but_the_publisher_work();
     assert_int_equal(rig_count(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD), 2);
     rig.broker.is_lazy = false;
@@ -444,7 +401,7 @@ static void test_a_delete_that_is_not_answered(void **state)
     begin_delete();
     rig.broker.is_lazy = true; /* lest it die of the publish */
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     time_passes(4999);
     assert_int_equal(amqp_hub_deadline(&rig.hub), rig.now + 1);
     time_passes(1);
@@ -464,7 +421,7 @@ static void test_patience_with_a_blocked_connection(void **state)
     begin_delete();
     snprintf(rig.hub.blocked, sizeof(rig.hub.blocked), "low on memory");
     publish();
-    say(PUBLISHER);
+    said(PUBLISHER);
     time_passes(60000);
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_QUIET);
     rig.hub.blocked[0] = '\0';
@@ -478,10 +435,9 @@ static void test_several_at_once(void **state)
 {
     (void)state;
     frames_delete(&f, 1, "quorum");
-    rig_say(&rig, MAKER, &f);
+    say(MAKER);
     frames_delete(&f, 1, "quorum2");
-    rig_say(&rig, PUBLISHER, &f);
-    rig_pump_without_answers(&rig);
+    said(PUBLISHER);
     rig_pump(&rig);
     assert_true(rig_got(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD));
     assert_true(rig_got(&rig, PUBLISHER, AMQP_QUEUE_DELETE_OK_METHOD));

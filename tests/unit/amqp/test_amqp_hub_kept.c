@@ -2,64 +2,24 @@
 
 /* Channels that clients leave as they were opened, and others get (amqp/kept.h). */
 
-#include "tests/unit/amqp/rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct rig rig;
-static struct frames f;
+#include "tests/unit/amqp/hub_test.h"
 
 static int setup(void **state)
 {
     (void)state;
     rig_init(&rig);
     rig_config.kept_max = 2;
-    f.len = 0;
-    rig_join(&rig, 0, AMQP_CAN_CANCEL_NOTIFY);
-    rig_join(&rig, 1, AMQP_CAN_CANCEL_NOTIFY);
+    join(2, AMQP_CAN_CANCEL_NOTIFY);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig);
-    return 0;
-}
-
-static void say(unsigned client)
-{
-    rig_say(&rig, client, &f);
-}
-
-static void open_channel(unsigned client, uint16_t channel)
-{
-    frames_open(&f, channel);
-    say(client);
-    rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
-    assert_int_equal(rig_last(&rig, client)->channel, channel);
-}
-
-static void close_channel(unsigned client, uint16_t channel)
-{
-    frames_close(&f, channel);
-    say(client);
-    rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
 }
 
 /* Opens a channel, says something there and leaves it. */
 static void visit(unsigned client, void (*speak)(void))
 {
-    open_channel(client, 1);
+    opened(client, 1);
     speak();
-    say(client);
-    rig_pump(&rig);
-    close_channel(client, 1);
+    done(client);
+    closed(client, 1);
 }
 
 static void publish(void)
@@ -125,23 +85,22 @@ static void test_one_that_was_changed_is_closed(void **state)
 static void test_nobody_gets_it_before_all_is_answered(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     rig.broker.is_lazy = true;
     frames_publish(&f, 1, "q", "x", 1);
     frames_close(&f, 1);
     say(0);
     frames_open(&f, 1);
-    say(1);
-    rig_pump_without_answers(&rig);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
+    said(1);
+    assert_int_equal(rig.clients[0].events, 0);
     assert_int_equal(model_broker_run(&rig.broker, 1, 1), 1);
     model_broker_close_channel(&rig.broker, 1);
     rig.broker.is_lazy = false;
     rig_pump(&rig);
     assert_int_equal(rig.broker.opened, 2);
     assert_true(rig_got(&rig, 0, AMQP_CHANNEL_CLOSE_METHOD));
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
-    assert_int_equal(rig_last(&rig, 1)->method, AMQP_CHANNEL_OPEN_OK_METHOD);
+    assert_last(0, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last(1, AMQP_CHANNEL_OPEN_OK_METHOD);
     assert_int_equal(rig.hub.kept.count, 0);
 }
 
@@ -149,19 +108,17 @@ static void test_an_empty_name_is_not_the_last_ones_queue(void **state)
 {
     (void)state;
     visit(0, declare);
-    open_channel(1, 1);
+    opened(1, 1);
     frames_bind(&f, 1, "");
-    say(1);
-    rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, 1)->method, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 1)->code, AMQP_NOT_FOUND);
+    done(1);
+    assert_last_close(1, AMQP_CHANNEL_CLOSE_METHOD, AMQP_NOT_FOUND);
     assert_string_equal(rig.clients[1].text, "NOT_FOUND - no previously declared queue");
 }
 
 static void test_those_that_leave_in_a_hurry_leave_it_too(void **state)
 {
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     publish();
     say(0);
     amqp_member_gone(&rig.clients[0].member, rig.now);
@@ -169,7 +126,7 @@ static void test_those_that_leave_in_a_hurry_leave_it_too(void **state)
     assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_OVER);
     assert_int_equal(rig.broker.published, 1);
     assert_int_equal(rig.hub.kept.count, 1);
-    open_channel(1, 5);
+    opened(1, 5);
     assert_int_equal(rig.broker.opened, 1);
 }
 
@@ -177,7 +134,7 @@ static void test_so_many_are_kept(void **state)
 {
     (void)state;
     for (uint16_t channel = 1; channel <= 5; channel++)
-        open_channel(0, channel);
+        opened(0, channel);
     amqp_member_gone(&rig.clients[0].member, rig.now);
     rig_pump(&rig);
     assert_int_equal(rig.hub.kept.count, 2);
@@ -217,7 +174,7 @@ static void test_the_broker_closes_one(void **state)
     rig_pump(&rig);
     assert_int_equal(rig.hub.kept.count, 0);
     assert_int_equal(rig.hub.slots.used, 0);
-    open_channel(1, 1);
+    opened(1, 1);
 }
 
 /* A client can fill the shared connection although some are kept. */
@@ -228,17 +185,16 @@ static void test_kept_ones_are_not_in_the_way(void **state)
     (void)state;
     rig_join(&rig, 2, AMQP_CAN_CANCEL_NOTIFY);
     rig_join(&rig, 3, AMQP_CAN_CANCEL_NOTIFY);
-    open_channel(0, 1);
-    open_channel(0, 2);
-    close_channel(0, 1);
-    close_channel(0, 2);
+    opened(0, 1);
+    opened(0, 2);
+    closed(0, 1);
+    closed(0, 2);
     assert_int_equal(rig.hub.kept.count, 2);
     for (unsigned n = 0; n < room; n++)
-        open_channel(n / each, (uint16_t)(n + 1));
+        opened(n / each, (uint16_t)(n + 1));
     assert_int_equal(rig.broker.opened, room);
     frames_open(&f, (uint16_t)(room + 1));
-    say(1);
-    rig_pump(&rig);
+    done(1);
     assert_int_equal(rig_last(&rig, 1)->code, AMQP_CODE_RESOURCE_ERROR);
 }
 
@@ -247,15 +203,17 @@ static void test_channel_flow_of_a_client(void **state)
 {
     amqp_channel_flow_t flow = {.active = 1};
     (void)state;
-    open_channel(0, 1);
+    opened(0, 1);
     frames_method(&f, 1, AMQP_CHANNEL_FLOW_METHOD, &flow);
     frames_close(&f, 1);
-    say(0);
-    rig_pump(&rig);
+    done(0);
     assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 1);
-    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
-    visit(0, publish);
-    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 1);
+    assert_last(0, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    opened(0, 1);
+    publish();
+    frames_close(&f, 1);
+    done(0);
+    assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -8,13 +8,8 @@
  * The linker puts the functions below in the place of the allocator's and of those that a hub is entered by
  * (--wrap, see CMakeLists.txt): the model broker's own allocations do not fail.
  */
-#include "tests/unit/amqp/rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/unit/amqp/hub_test.h"
 #include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 /* ── The allocator ── */
 
@@ -148,15 +143,6 @@ void __wrap_amqp_member_gone(struct amqp_member *member, uint64_t now)
 
 /* ── What clients do ── */
 
-static struct rig rig;
-static struct frames f;
-
-static void done(unsigned client)
-{
-    rig_say(&rig, client, &f);
-    rig_pump(&rig);
-}
-
 static void work(unsigned client, const char *queue)
 {
     static char body[9000];
@@ -209,14 +195,13 @@ static void consume(unsigned client)
 /* Publishes between all else, which on a connection of its own takes fences; then a consumer of replies. */
 static void alternate(unsigned client)
 {
-    amqp_confirm_select_t select = {.nowait = 0};
     frames_open(&f, 6);
     frames_publish(&f, 6, "other", "hello", 5);
     frames_get(&f, 6, "other", false);
     frames_publish(&f, 6, "other", "hello", 5);
     done(client);
     frames_nack(&f, 6, 1, false);
-    frames_method(&f, 6, AMQP_CONFIRM_SELECT_METHOD, &select);
+    frames_confirm_select(&f, 6, false);
     frames_publish(&f, 6, "other", "hello", 5);
     frames_consume(&f, 6, "amq.rabbitmq.reply-to", "replies", true);
     frames_publish(&f, 6, "other", "hello", 5);
@@ -226,11 +211,10 @@ static void alternate(unsigned client)
 /* Whose queue it is does not matter: it is the other's. */
 static void trespass(unsigned client, const char *queue)
 {
-    amqp_channel_close_ok_t ok = {0};
     frames_open(&f, 3);
     frames_bind(&f, 3, queue);
     done(client);
-    frames_method(&f, 3, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
+    frames_close_ok(&f, 3);
     frames_open(&f, 3);
     frames_get(&f, 3, "stream", true);
     done(client);
@@ -325,7 +309,7 @@ static void test_all_goes_well_when_none_fails(void **state)
         assert_int_equal(rig.clients[1].member.state, AMQP_MEMBER_OVER);
         assert_int_equal(rig.broker.published, 15);
         assert_int_equal(rig_last(&rig, 1)->code, AMQP_CODE_NOT_IMPLEMENTED);
-        assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONNECTION_CLOSE_OK_METHOD);
+        assert_last(0, AMQP_CONNECTION_CLOSE_OK_METHOD);
     }
 }
 

@@ -2,55 +2,28 @@
 
 /* Clients that do not read, or not as fast as the broker sends: what is held for them is bounded. */
 
-#include "tests/unit/amqp/rig.h"
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
+#include "tests/unit/amqp/hub_test.h"
 
-#include <cmocka.h>
-
-static struct rig rig;
-static struct frames f;
 static char body[50000];
 
 static int setup(void **state)
 {
     (void)state;
     rig_init(&rig);
-    f.len = 0;
-    for (unsigned client = 0; client < 3; client++) {
-        rig_join(&rig, client, AMQP_CAN_CANCEL_NOTIFY);
-        frames_open(&f, 1);
-        rig_say(&rig, client, &f);
-        rig_pump(&rig);
-        rig.clients[client].events = 0;
-    }
+    join_and_open(3, AMQP_CAN_CANCEL_NOTIFY);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig);
-    return 0;
-}
-
-static void say(unsigned client)
-{
-    rig_say(&rig, client, &f);
-    rig_pump(&rig);
 }
 
 static void consume(unsigned client, const char *queue)
 {
     frames_consume(&f, 1, queue, "tag", false);
-    say(client);
+    done(client);
 }
 
 static void publish(const char *queue, size_t len)
 {
     frames_publish(&f, 1, queue, body, len);
-    say(2);
+    done(2);
 }
 
 static void declare(unsigned times)
@@ -65,14 +38,13 @@ static void assert_closed(unsigned client, const char *why)
 {
     rig.clients[client].is_deaf = false;
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_CONNECTION_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, client)->code, AMQP_CODE_CONNECTION_FORCED);
+    assert_last_close(client, AMQP_CONNECTION_CLOSE_METHOD, AMQP_CODE_CONNECTION_FORCED);
     assert_non_null(strstr(rig.clients[client].text, "CONNECTION_FORCED - the client does not read: "));
     assert_non_null(strstr(rig.clients[client].text, why));
     rig.clients[1 - client].events = 0;
     declare(1);
-    say(1 - client);
-    assert_int_equal(rig_last(&rig, 1 - client)->method, AMQP_QUEUE_DECLARE_OK_METHOD);
+    done(1 - client);
+    assert_last(1 - client, AMQP_QUEUE_DECLARE_OK_METHOD);
 }
 
 /* --- bounds --- */
@@ -133,7 +105,7 @@ static void test_who_does_not_take_answers_can_not_ask(void **state)
     rig.clients[0].is_deaf = true;
     for (int i = 0; i < 10000 && amqp_member_wants_input(member); i++) {
         declare(1);
-        say(0);
+        done(0);
     }
     assert_false(amqp_member_wants_input(member));
     assert_true(member->load.replies < 11000);
@@ -165,7 +137,7 @@ static void test_one_get_at_a_time(void **state)
     for (int i = 0; i < 4; i++)
         frames_get(&f, 1, "q", true);
     declare(1);
-    rig_say(&rig, 0, &f);
+    say(0);
     do /* first comes the probe of the queue's type */
         rig_pump_without_answers(&rig);
     while (model_queue_depth(&rig.broker, "q") == 3 && model_broker_answer(&rig.broker, 1) > 0);

@@ -3,17 +3,9 @@
 /* What RabbitMQ ends a connection for when a queue is of the wrong type never reaches it. */
 
 #include "amqp/known_types.h"
-#include "tests/unit/amqp/rig.h"
+#include "tests/unit/amqp/hub_test.h"
 #include <limits.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-static struct rig rig;
-static struct frames f;
 
 enum { OFFENDER, OTHER };
 
@@ -21,62 +13,20 @@ static int setup(void **state)
 {
     (void)state;
     rig_init(&rig);
-    f.len = 0;
-    for (unsigned client = OFFENDER; client <= OTHER; client++) {
-        rig_join(&rig, client, 0);
-        frames_open(&f, 1);
-        rig_say(&rig, client, &f);
-    }
-    rig_pump(&rig);
+    join_and_open(2, 0);
     return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    rig_deinit(&rig);
-    return 0;
-}
-
-static void done(unsigned client)
-{
-    rig_say(&rig, client, &f);
-    rig_pump(&rig);
 }
 
 /* The offender's connection is closed, and nobody else's. */
 static void assert_offended(uint16_t code, const char *text)
 {
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CONNECTION_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, OFFENDER)->code, code);
+    assert_last_close(OFFENDER, AMQP_CONNECTION_CLOSE_METHOD, code);
     assert_string_equal(rig.clients[OFFENDER].text, text);
     assert_int_equal(rig.broker.killed.code, 0);
     frames_get(&f, 1, "q", true);
     done(OTHER);
-    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
-}
-
-static void purge(const char *queue)
-{
-    amqp_queue_purge_t purge = {.queue = amqp_cstring_bytes(queue)};
-    frames_method(&f, 1, AMQP_QUEUE_PURGE_METHOD, &purge);
-}
-
-static void delete_if(const char *queue, bool unused, bool empty)
-{
-    amqp_queue_delete_t delete = {.queue = amqp_cstring_bytes(queue), .if_unused = unused, .if_empty = empty};
-    frames_method(&f, 1, AMQP_QUEUE_DELETE_METHOD, &delete);
-}
-
-/* Declares a queue of this type ("classic", "stream"). */
-static void declare(const char *queue, const char *type)
-{
-    amqp_table_entry_t entry;
-    amqp_queue_declare_t declare = {.queue = amqp_cstring_bytes(queue), .durable = 1};
-    declare.arguments = frames_table(&entry, "x-queue-type", 'S');
-    entry.value.value.bytes = amqp_cstring_bytes(type);
-    frames_method(&f, 1, AMQP_QUEUE_DECLARE_METHOD, &declare);
+    assert_last(OTHER, AMQP_BASIC_GET_EMPTY_METHOD);
 }
 
 /* --- the rules --- */
@@ -92,7 +42,7 @@ static void test_get_from_a_stream(void **state)
 static void test_purge_of_a_stream(void **state)
 {
     (void)state;
-    purge("stream");
+    frames_purge(&f, 1, "stream");
     assert_offended(
         540, "NOT_IMPLEMENTED - queue.purge not supported by stream queues queue 'stream' in vhost '/'");
 }
@@ -111,7 +61,7 @@ static void test_a_stream_without_prefetch(void **state)
     (void)state;
     frames_consume(&f, 1, "stream", "tag", false);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CHANNEL_CLOSE_METHOD);
+    assert_last(OFFENDER, AMQP_CHANNEL_CLOSE_METHOD);
     assert_string_equal(rig.clients[OFFENDER].text, "PRECONDITION_FAILED - consumer prefetch count is not "
                                                     "set for 'queue 'stream' in vhost '/''");
 }
@@ -126,7 +76,7 @@ static void test_a_close_behind_what_is_refused(void **state)
     const struct rig_client *c = &rig.clients[OFFENDER];
     assert_int_equal(c->event[c->events - 2].method, AMQP_CHANNEL_CLOSE_METHOD);
     assert_int_equal(c->event[c->events - 2].code, AMQP_CODE_PRECONDITION_FAILED);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    assert_last(OFFENDER, AMQP_CHANNEL_CLOSE_OK_METHOD);
 }
 
 static void test_global_qos(void **state)
@@ -137,11 +87,11 @@ static void test_global_qos(void **state)
     frames_consume(&f, 1, "quorum", "tag", false);
     frames_consume(&f, 1, "stream", "gat", false);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_CONSUME_OK_METHOD);
+    assert_last(OFFENDER, AMQP_BASIC_CONSUME_OK_METHOD);
     frames_qos(&f, 1, 10, true);
     frames_consume(&f, 1, "q", "classic", false);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_CONSUME_OK_METHOD);
+    assert_last(OFFENDER, AMQP_BASIC_CONSUME_OK_METHOD);
     frames_consume(&f, 1, "quorum", "again", false);
     assert_offended(540, "NOT_IMPLEMENTED - queue 'quorum' in vhost '/' does not support global qos");
 }
@@ -149,11 +99,11 @@ static void test_global_qos(void **state)
 static void test_conditional_delete_of_a_quorum_queue(void **state)
 {
     (void)state;
-    delete_if("q2", true, true);
-    delete_if("stream", true, false);
+    frames_delete_if(&f, 1, "q2", true, true);
+    frames_delete_if(&f, 1, "stream", true, false);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_QUEUE_DELETE_OK_METHOD);
-    delete_if("quorum", false, true);
+    assert_last(OFFENDER, AMQP_QUEUE_DELETE_OK_METHOD);
+    frames_delete_if(&f, 1, "quorum", false, true);
     assert_offended(540, "NOT_IMPLEMENTED - cannot delete queue 'quorum' in vhost '/'. queue.delete "
                          "operations with if-empty flag set are not supported by quorum queues");
 }
@@ -165,7 +115,7 @@ static void test_nack_of_a_stream(void **state)
     frames_consume(&f, 1, "stream", "tag", false);
     frames_publish(&f, 1, "stream", "hello", 5);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_DELIVER_METHOD);
+    assert_last(OFFENDER, AMQP_BASIC_DELIVER_METHOD);
     frames_nack(&f, 1, 1, false);
     assert_offended(540, "NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream queues queue "
                          "'stream' in vhost '/'");
@@ -191,7 +141,7 @@ static void test_nack_of_other_queues(void **state)
     done(OFFENDER);
     frames_nack(&f, 1, 1, false);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_DELIVER_METHOD);
+    assert_last(OFFENDER, AMQP_BASIC_DELIVER_METHOD);
 }
 
 static void test_decimals_in_headers(void **state)
@@ -219,12 +169,12 @@ static void test_names_of_any_length(void **state)
         name[lengths[i]] = '\0';
         frames_get(&f, 1, name, true);
         done(OTHER);
-        assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+        assert_last(OTHER, AMQP_BASIC_GET_EMPTY_METHOD);
     }
     memcpy(name, "stream", 6);
     frames_get(&f, 1, name, true);
     done(OTHER);
-    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_CONNECTION_CLOSE_METHOD);
+    assert_last(OTHER, AMQP_CONNECTION_CLOSE_METHOD);
     memset(name, 'q', 255); /* the broker's text has no room for the type */
     frames_get(&f, 1, name, true);
     done(OFFENDER);
@@ -244,8 +194,7 @@ static void test_a_queue_that_is_not_there(void **state)
     (void)state;
     frames_get(&f, 1, "x", true);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, OFFENDER)->code, AMQP_CODE_NOT_FOUND);
+    assert_last_close(OFFENDER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND);
 }
 
 static void test_queues_that_the_broker_names_are_not_probed(void **state)
@@ -255,7 +204,7 @@ static void test_queues_that_the_broker_names_are_not_probed(void **state)
     frames_declare(&f, 1, "", 0);
     frames_get(&f, 1, "", true);
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_last(OFFENDER, AMQP_BASIC_GET_EMPTY_METHOD);
     assert_int_equal(rig.broker.opened, opened);
 }
 
@@ -265,23 +214,21 @@ static void test_queues_that_the_broker_names_are_not_probed(void **state)
 static void test_the_type_does_not_change_in_between(void **state)
 {
     (void)state;
-    declare("x", "classic");
+    frames_declare_of_type(&f, 1, "x", "classic");
     done(OTHER);
     rig.broker.is_lazy = true;
     frames_get(&f, 1, "x", true);
-    rig_say(&rig, OFFENDER, &f);
-    rig_pump_without_answers(&rig);
+    said(OFFENDER);
     for (uint16_t n = 3; n < MODEL_CHANNELS; n++) /* the probe */
         model_broker_run(&rig.broker, n, UINT_MAX);
     frames_delete(&f, 1, "x");
-    declare("x", "stream");
-    rig_say(&rig, OTHER, &f);
-    rig_pump_without_answers(&rig);
+    frames_declare_of_type(&f, 1, "x", "stream");
+    said(OTHER);
     model_broker_run(&rig.broker, 2, UINT_MAX);
     assert_true(rig.clients[OTHER].member.held_cost > 0);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
-    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_QUEUE_DECLARE_OK_METHOD);
+    assert_last(OFFENDER, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_last(OTHER, AMQP_QUEUE_DECLARE_OK_METHOD);
     assert_int_equal(model_names_type(&rig.broker, "x"), MODEL_STREAM);
 }
 
@@ -301,11 +248,10 @@ static void test_a_probe_waits_for_declares(void **state)
 {
     (void)state;
     rig.broker.is_lazy = true;
-    declare("x", "stream");
-    rig_say(&rig, OTHER, &f);
+    frames_declare_of_type(&f, 1, "x", "stream");
+    say(OTHER);
     frames_get(&f, 1, "x", true);
-    rig_say(&rig, OFFENDER, &f);
-    rig_pump_without_answers(&rig);
+    said(OFFENDER);
     run_probes(); /* a probe for the get, too, would find that there is no such queue */
     assert_int_equal(model_broker_run(&rig.broker, 2, UINT_MAX), 1);
     assert_offended(540, "NOT_IMPLEMENTED - basic.get not supported by stream queues queue 'x' in vhost '/'");
@@ -320,7 +266,7 @@ static void test_many_ask_at_once(void **state)
         frames_get(&f, channel, "q", true);
     }
     done(OFFENDER);
-    assert_int_equal(rig_last(&rig, OFFENDER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_last(OFFENDER, AMQP_BASIC_GET_EMPTY_METHOD);
     assert_in_range(rig.broker.opened - opened - 19, 1, 2); /* probes */
 }
 
@@ -329,12 +275,12 @@ static void test_who_leaves_while_asking(void **state)
     (void)state;
     rig.broker.is_lazy = true;
     frames_get(&f, 1, "q", true);
-    rig_say(&rig, OFFENDER, &f);
+    say(OFFENDER);
     frames_get(&f, 1, "q", true);
-    rig_say(&rig, OTHER, &f);
+    say(OTHER);
     amqp_member_gone(&rig.clients[OFFENDER].member, 0);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_last(OTHER, AMQP_BASIC_GET_EMPTY_METHOD);
 }
 
 /* --- what is believed --- */
@@ -343,7 +289,7 @@ static void get(unsigned client, const char *queue)
 {
     frames_get(&f, 1, queue, true);
     done(client);
-    assert_int_equal(rig_last(&rig, client)->method, AMQP_BASIC_GET_EMPTY_METHOD);
+    assert_last(client, AMQP_BASIC_GET_EMPTY_METHOD);
 }
 
 static void test_a_type_is_believed_for_a_while(void **state)
@@ -374,11 +320,11 @@ static void test_what_alters_a_type_is_noticed(void **state)
 {
     (void)state;
     rig_config.believe_types_ms = 1000;
-    declare("x", "classic");
+    frames_declare_of_type(&f, 1, "x", "classic");
     done(OTHER);
     get(OFFENDER, "x");
     frames_delete(&f, 1, "x");
-    declare("x", "stream");
+    frames_declare_of_type(&f, 1, "x", "stream");
     done(OTHER);
     frames_get(&f, 1, "x", true);
     assert_offended(540, "NOT_IMPLEMENTED - basic.get not supported by stream queues queue 'x' in vhost '/'");
@@ -389,22 +335,20 @@ static void test_a_probe_that_nobody_waits_for(void **state)
 {
     (void)state;
     rig_config.believe_types_ms = 1000;
-    declare("x", "classic");
+    frames_declare_of_type(&f, 1, "x", "classic");
     done(OTHER);
     rig.broker.is_lazy = true;
     frames_get(&f, 1, "x", true);
-    rig_say(&rig, OFFENDER, &f);
-    rig_pump_without_answers(&rig);
+    said(OFFENDER);
     model_broker_close_channel(&rig.broker, 1);
     model_broker_answer(&rig.broker, UINT_MAX);
     rig_pump_without_answers(&rig);
-    declare("x", "classic");
-    rig_say(&rig, OTHER, &f);
-    rig_pump_without_answers(&rig);
+    frames_declare_of_type(&f, 1, "x", "classic");
+    said(OTHER);
     assert_int_equal(model_broker_run(&rig.broker, 2, UINT_MAX), 1);
     model_broker_answer(&rig.broker, UINT_MAX);
     rig_pump(&rig);
-    assert_int_equal(rig_last(&rig, OTHER)->method, AMQP_QUEUE_DECLARE_OK_METHOD);
+    assert_last(OTHER, AMQP_QUEUE_DECLARE_OK_METHOD);
     assert_int_equal(rig.hub.queues.names.known_count, 0);
 }
 

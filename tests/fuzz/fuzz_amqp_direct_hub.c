@@ -238,7 +238,7 @@ static void happen(uint8_t argument)
     switch (argument % 8) {
     case 0: set_blocked(argument / 8); break;
     case 1: pass_time(argument / 8); break;
-    case 2: hostile_say_large(&rig, argument / 8, 3000); break;
+    case 2: hostile_say_large(&rig, argument / 8, argument & 128 ? HOSTILE_BODY_MAX : 3000); break;
     case 3: hostile_say_large(&rig, 1 + argument / 8 % 2, HOSTILE_BODY_MAX + 1); break;
     case 4: hostile_say_forged(&rig, argument / 8); break;
     case 5: amqp_member_gone(&rig.clients[HOSTILE].member, rig.now); break;
@@ -337,7 +337,7 @@ static void begin(uint8_t settings)
     excused_ms = 0;
     rig_config.kept_max = settings & WITH_NONE_KEPT ? 0 : 4;
     rig_config.believe_types_ms = settings & WITH_NO_BELIEF ? 0 : 1000;
-    rig_config.memory_max = settings & WITH_LITTLE ? 1 << 12 : 1 << 16;
+    rig_config.memory_max = settings & WITH_LITTLE ? 1 << 11 : 1 << 16; /* less than a message */
     rig_config.member_up_max = settings & WITH_LITTLE ? 1 << 11 : 1 << 20;
     set_limits(&rig.hub, settings);
     if (settings & WITH_PAIR)

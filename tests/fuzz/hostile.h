@@ -9,8 +9,8 @@
 /* LATECOMER: it has not logged in, and does so in its own way. */
 enum { HOSTILE, BYSTANDER, LATECOMER };
 
-/* Bodies up to here are taken. */
-enum { HOSTILE_BODY_MAX = 1 << 12 };
+/* Bodies up to here are taken; they go in more than one frame. */
+enum { HOSTILE_BODY_MAX = 6000 };
 
 /* At most 255 bytes as they are. */
 void hostile_say_bytes(struct rig *rig, const uint8_t *data, size_t len);

@@ -88,10 +88,9 @@ static int take_method(struct amqp_assembler *a, const struct amqp_assembler_rul
 
 static int check_properties(const struct amqp_frame *frame, struct amqp_exception *e)
 {
-    struct amqp_properties properties;
-    const struct amqp_span span = {frame->payload + AMQP_CONTENT_FLAGS_AT,
-                                   frame->size - AMQP_CONTENT_FLAGS_AT};
-    if (amqp_properties_check(span, &properties))
+    const struct amqp_span properties = {frame->payload + AMQP_CONTENT_FLAGS_AT,
+                                         frame->size - AMQP_CONTENT_FLAGS_AT};
+    if (amqp_properties_check(properties))
         return 0;
     amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_INTERNAL_ERROR, 0, NULL);
     return AMQP_ASSEMBLER_REFUSED;

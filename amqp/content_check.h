@@ -31,21 +31,17 @@ enum amqp_property {
 #define AMQP_CONTENT_HEADER_MIN 12 /* what RabbitMQ takes for a content header at all */
 #define AMQP_CONTENT_FLAGS_AT   12
 
-struct amqp_properties {
-    uint16_t present;                             /* 1 << enum amqp_property */
-    struct amqp_span values[AMQP_PROPERTY_COUNT]; /* strings and the table without their lengths */
-};
+/*
+ * Says whether RabbitMQ could take the flags and properties apart, `properties` being what lies behind the
+ * body size. If not (flags that don't match the data, bytes left over, an unsound table), it ends the
+ * connection of whoever published it with 541.
+ */
+bool amqp_properties_check(struct amqp_span properties);
 
 /*
- * Takes the flags and properties apart, `properties` being what lies behind the body size. False: RabbitMQ
- * could not (flags that don't match the data, bytes left over, an unsound table), which ends the connection
- * of whoever published it with 541. Spans refer to the input.
+ * Finds the value of a property: strings and the table without their lengths, inside of the input. False:
+ * there is none, or what lies before it is not sound.
  */
-bool amqp_properties_check(struct amqp_span properties, struct amqp_properties *out);
-
-static inline bool amqp_properties_has(const struct amqp_properties *p, enum amqp_property which)
-{
-    return (p->present >> which & 1) != 0;
-}
+bool amqp_properties_find(struct amqp_span properties, enum amqp_property which, struct amqp_span *value);
 
 #endif

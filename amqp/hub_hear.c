@@ -98,17 +98,16 @@ static void hear_fence(struct amqp_hub *hub, struct amqp_slot *slot)
 /* The broker replaces "amq.rabbitmq.reply-to" in reply_to by a token that leads back to the requester. */
 static void note_reply_token(struct amqp_hub *hub, const struct amqp_command *command)
 {
-    struct amqp_properties properties;
-    if (command->header_len == 0 || !amqp_properties_check(amqp_command_properties(command), &properties) ||
-        !amqp_properties_has(&properties, AMQP_PROPERTY_REPLY_TO))
-        return;
-    if (amqp_is_reply_address(properties.values[AMQP_PROPERTY_REPLY_TO]))
-        amqp_tokens_add(&hub->tokens, properties.values[AMQP_PROPERTY_REPLY_TO]);
+    struct amqp_span address;
+    if (command->header_len > 0 &&
+        amqp_properties_find(amqp_command_properties(command), AMQP_PROPERTY_REPLY_TO, &address) &&
+        amqp_is_reply_address(address))
+        amqp_tokens_add(&hub->tokens, address);
 }
 
 static void hear_command(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp_command *command)
 {
-    struct amqp_exception e = {0};
+    struct amqp_exception e;
     struct amqp_lane *lane = slot->lane; /* which may let this slot go over what it hears */
     if (lane == NULL) {
         amqp_command_destroy(command);

@@ -119,17 +119,21 @@ static bool has_forged_token(const struct subject *s, struct amqp_span value)
     return false;
 }
 
+/* The headers of a publish, which have been checked. False: it has none. */
+static bool find_headers(const struct subject *s, struct amqp_span *headers)
+{
+    return amqp_properties_find(amqp_command_properties(s->command), AMQP_PROPERTY_HEADERS, headers);
+}
+
 static bool copies_to_forged_token(const struct subject *s)
 {
     static const char *const keys[] = {"CC", "BCC"};
-    struct amqp_properties properties;
-    amqp_properties_check(amqp_command_properties(s->command), &properties);
-    if (!amqp_properties_has(&properties, AMQP_PROPERTY_HEADERS))
+    struct amqp_span headers;
+    if (!find_headers(s, &headers))
         return false;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         struct amqp_span value;
-        if (amqp_table_find(properties.values[AMQP_PROPERTY_HEADERS], keys[i], &value) == 'A' &&
-            has_forged_token(s, value))
+        if (amqp_table_find(headers, keys[i], &value) == 'A' && has_forged_token(s, value))
             return true;
     }
     return false;
@@ -148,12 +152,10 @@ static bool publishes_to_forged_token(const struct subject *s)
  * be routed to can't be known here. Those inside of arrays and tables do no harm. */
 static bool has_decimal_header(const struct subject *s)
 {
-    struct amqp_properties properties;
+    struct amqp_span headers;
     struct amqp_span value;
-    amqp_properties_check(amqp_command_properties(s->command), &properties);
-    if (!amqp_properties_has(&properties, AMQP_PROPERTY_HEADERS))
+    if (!find_headers(s, &headers))
         return false;
-    const struct amqp_span headers = properties.values[AMQP_PROPERTY_HEADERS];
     struct amqp_cursor c = amqp_cursor_over(headers.data, headers.len);
     while (!c.bad && amqp_cursor_left(&c) > 0) {
         amqp_take_short_string(&c);
@@ -253,8 +255,9 @@ bool amqp_rules_check(const struct amqp_rules *rules, const struct amqp_command 
                       struct amqp_exception *e)
 {
     const struct subject s = {.rules = rules, .command = command, .decoded = decoded};
+    const uint32_t method = command->spec->id;
     for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++) {
-        if (list[i].method == command->spec->id && list[i].is_broken(&s)) {
+        if (list[i].method == method && list[i].is_broken(&s)) {
             refuse(&list[i], &s, e);
             return false;
         }

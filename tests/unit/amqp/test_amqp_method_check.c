@@ -208,41 +208,56 @@ static void test_names(void **state)
 
 /* --- properties --- */
 
-static bool properties_are_good(struct amqp_span span)
+static void assert_property(struct amqp_span properties, enum amqp_property which, const char *value)
 {
-    struct amqp_properties properties;
-    return amqp_properties_check(span, &properties);
+    struct amqp_span found;
+    assert_true(amqp_properties_find(properties, which, &found));
+    assert_int_equal(found.len, strlen(value));
+    assert_memory_equal(found.data, value, found.len);
 }
 
 static void test_properties(void **state)
 {
-    struct amqp_properties p;
+    const struct amqp_span all = SPAN("\xFF\xFC\1a\1b\0\0\0\0\2\5\1c\1d\1e\1f........\1g\1h\1i\1j");
+    const struct amqp_span one = SPAN("\2\0\1d");
+    struct amqp_span value;
     (void)state;
-    assert_true(
-        amqp_properties_check(SPAN("\xFF\xFC\1a\1b\0\0\0\0\2\5\1c\1d\1e\1f........\1g\1h\1i\1j"), &p));
-    assert_int_equal(p.present, 0x3FFF);
-    assert_memory_equal(p.values[AMQP_PROPERTY_REPLY_TO].data, "d", 1);
-    assert_memory_equal(p.values[AMQP_PROPERTY_CLUSTER_ID].data, "j", 1);
-    assert_int_equal(p.values[AMQP_PROPERTY_DELIVERY_MODE].data[0], 2);
-    assert_int_equal(p.values[AMQP_PROPERTY_TIMESTAMP].len, 8);
-    assert_true(amqp_properties_check(SPAN("\2\0\1d"), &p));
-    assert_true(amqp_properties_has(&p, AMQP_PROPERTY_REPLY_TO));
-    assert_false(amqp_properties_has(&p, AMQP_PROPERTY_HEADERS));
-    assert_true(properties_are_good(SPAN("\0\2"))); /* bit 1 means nothing */
+    assert_true(amqp_properties_check(all));
+    assert_property(all, AMQP_PROPERTY_CONTENT_TYPE, "a");
+    assert_property(all, AMQP_PROPERTY_HEADERS, "");
+    assert_property(all, AMQP_PROPERTY_DELIVERY_MODE, "\2");
+    assert_property(all, AMQP_PROPERTY_REPLY_TO, "d");
+    assert_property(all, AMQP_PROPERTY_TIMESTAMP, "........");
+    assert_property(all, AMQP_PROPERTY_CLUSTER_ID, "j");
+    assert_true(amqp_properties_check(one));
+    assert_property(one, AMQP_PROPERTY_REPLY_TO, "d");
+    assert_false(amqp_properties_find(one, AMQP_PROPERTY_HEADERS, &value));
+    assert_false(amqp_properties_find(one, AMQP_PROPERTY_APP_ID, &value));
+    assert_true(amqp_properties_check(SPAN("\0\2"))); /* bit 1 means nothing */
+}
+
+static void test_properties_that_can_not_be_found(void **state)
+{
+    struct amqp_span value;
+    (void)state;
+    assert_false(amqp_properties_find(SPAN(""), AMQP_PROPERTY_REPLY_TO, &value));
+    assert_false(amqp_properties_find(SPAN("\2\0\2d"), AMQP_PROPERTY_REPLY_TO, &value));
+    assert_false(amqp_properties_find(SPAN("\x82\0\4d\1d"), AMQP_PROPERTY_REPLY_TO, &value));
+    assert_false(amqp_properties_find(SPAN("\2\1\1d"), AMQP_PROPERTY_REPLY_TO, &value));
 }
 
 static void test_properties_that_do_not_match_their_flags(void **state)
 {
     (void)state;
-    assert_false(properties_are_good(SPAN("")));
-    assert_false(properties_are_good(SPAN("\0")));
-    assert_false(properties_are_good(SPAN("\0\0.")));
-    assert_false(properties_are_good(SPAN("\0\1\0\0")));
-    assert_false(properties_are_good(SPAN("\x80\0")));
-    assert_false(properties_are_good(SPAN("\x80\0\3ab")));
-    assert_false(properties_are_good(SPAN("\0\x40.......")));
-    assert_false(properties_are_good(SPAN("\x20\0\0\0\0\1.")));
-    assert_false(properties_are_good(SPAN("\x20\0\0\0\0\x03\1k?")));
+    assert_false(amqp_properties_check(SPAN("")));
+    assert_false(amqp_properties_check(SPAN("\0")));
+    assert_false(amqp_properties_check(SPAN("\0\0.")));
+    assert_false(amqp_properties_check(SPAN("\0\1\0\0")));
+    assert_false(amqp_properties_check(SPAN("\x80\0")));
+    assert_false(amqp_properties_check(SPAN("\x80\0\3ab")));
+    assert_false(amqp_properties_check(SPAN("\0\x40.......")));
+    assert_false(amqp_properties_check(SPAN("\x20\0\0\0\0\1.")));
+    assert_false(amqp_properties_check(SPAN("\x20\0\0\0\0\x03\1k?")));
 }
 
 int main(void)
@@ -258,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_layouts_agree_with_the_codec),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_properties_that_can_not_be_found),
         cmocka_unit_test(test_properties_that_do_not_match_their_flags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

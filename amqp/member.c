@@ -102,8 +102,7 @@ void amqp_member_hear_blocked(struct amqp_seat *seat, const char *reason)
 /* The lane of a channel, made on its first frame as RabbitMQ makes channels. NULL with `*e`: too many. */
 static struct amqp_lane *lane_for(struct amqp_member *member, uint16_t number, struct amqp_exception *e)
 {
-    struct amqp_lane *lane;
-    HASH_FIND(hh, member->lanes, &number, sizeof(number), lane);
+    struct amqp_lane *lane = amqp_member_lane(member, number);
     if (lane != NULL)
         return lane;
     if (HASH_COUNT(member->lanes) >= member->front.channel_max) {
@@ -114,7 +113,7 @@ static struct amqp_lane *lane_for(struct amqp_member *member, uint16_t number, s
     }
     lane = amqp_lane_create(member, number);
     if (lane != NULL)
-        HASH_ADD(hh, member->lanes, number, sizeof(lane->number), lane);
+        HASH_ADD_BYHASHVALUE(hh, member->lanes, number, sizeof(lane->number), number, lane);
     if (lane != NULL && lane->hh.tbl != NULL)
         return lane;
     if (lane != NULL)
@@ -177,7 +176,7 @@ void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int v
 static void on_frame(struct amqp_front *front, const struct amqp_frame *frame, uint64_t now)
 {
     struct amqp_member *member = member_of(front);
-    struct amqp_exception e = {0};
+    struct amqp_exception e;
     if (member->state != AMQP_MEMBER_JOINED)
         return;
     note_time(member, now);

@@ -145,6 +145,14 @@ static inline struct amqp_hub *amqp_member_payer(const struct amqp_member *membe
     return amqp_seat_is_taken(&member->publishing) ? member->publishing.hub : member->main.hub;
 }
 
+/* The lane of a channel; NULL: there is none. Numbers lie close together: each is its own hash. */
+static inline struct amqp_lane *amqp_member_lane(const struct amqp_member *member, uint16_t number)
+{
+    struct amqp_lane *lane;
+    HASH_FIND_BYHASHVALUE(hh, member->lanes, &number, sizeof(number), number, lane);
+    return lane;
+}
+
 /* A lane's verdict on what the broker said. */
 void amqp_member_judge(struct amqp_member *member, struct amqp_lane *lane, int verdict,
                        const struct amqp_exception *e);

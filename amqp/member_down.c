@@ -88,7 +88,7 @@ static void note_written(struct amqp_member *member, const struct amqp_command *
         return;
     if (lane == NULL || lane->number != command->channel) {
         end_run(run);
-        HASH_FIND(hh, member->lanes, &command->channel, sizeof(command->channel), lane);
+        lane = amqp_member_lane(member, command->channel);
     }
     if (lane == NULL || lane->intake.deliveries.count[AMQP_HELD_BY_PROXY] == 0)
         return;

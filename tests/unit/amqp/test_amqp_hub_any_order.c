@@ -45,8 +45,7 @@ static void say_anything(unsigned client)
 {
     static const char *const names[] = {"x", "xx", "xxx", ""};
     const uint16_t channel = (uint16_t)(1 + random_below(CHANNELS));
-    const struct amqp_lane *lane;
-    HASH_FIND(hh, rig.clients[client].member.lanes, &channel, sizeof(channel), lane);
+    const struct amqp_lane *lane = amqp_member_lane(&rig.clients[client].member, channel);
     if (lane != NULL && lane->state == AMQP_LANE_TOLD)
         frames_plain(&f, channel, AMQP_CHANNEL_CLOSE_OK_METHOD);
     if (lane == NULL || lane->state == AMQP_LANE_TOLD)

@@ -35,9 +35,7 @@ static void consume_replies(uint16_t channel)
 
 static struct amqp_lane *lane_of(unsigned client, uint16_t channel)
 {
-    struct amqp_lane *lane;
-    HASH_FIND(hh, rig.clients[client].member.lanes, &channel, sizeof(channel), lane);
-    return lane;
+    return amqp_member_lane(&rig.clients[client].member, channel);
 }
 
 static unsigned open_apart(void)

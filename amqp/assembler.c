@@ -22,11 +22,6 @@ void amqp_assembler_reset(struct amqp_assembler *a)
     amqp_assembler_init(a);
 }
 
-size_t amqp_assembler_cost(const struct amqp_assembler *a)
-{
-    return a->partial != NULL ? amqp_command_cost(a->partial) : 0;
-}
-
 static int unexpected(const struct amqp_assembler *a, struct amqp_exception *e, const char *text)
 {
     amqp_exception_set(e, AMQP_SCOPE_CONNECTION, AMQP_CODE_UNEXPECTED_FRAME,
@@ -142,7 +137,7 @@ int amqp_assembler_feed(struct amqp_assembler *a, const struct amqp_assembler_ru
         return frame->type == AMQP_FRAME_METHOD
                    ? take_method(a, rules, frame, command, e)
                    : unexpected(a, e, "expected method frame, got non method frame instead");
-    if (a->partial->header == NULL)
+    if (a->partial->content == NULL)
         return frame->type == AMQP_FRAME_HEADER ? take_header(a, rules, frame, command, e)
                                                 : unexpected(a, e, no_header);
     return frame->type == AMQP_FRAME_BODY ? take_body(a, rules, frame, command, e)

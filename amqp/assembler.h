@@ -49,6 +49,9 @@ int amqp_assembler_feed(struct amqp_assembler *a, const struct amqp_assembler_ru
                         struct amqp_exception *e);
 
 /* Memory that the incomplete command takes. */
-size_t amqp_assembler_cost(const struct amqp_assembler *a);
+static inline size_t amqp_assembler_cost(const struct amqp_assembler *a)
+{
+    return a->partial != NULL ? amqp_command_cost(a->partial) : 0;
+}
 
 #endif

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { BODY_FIRST = 4096 };
+enum { BODY_FIRST = 4096 }; /* room for a body up to that is made with the header's, before any of it came */
 
 struct amqp_command *amqp_command_create(const struct amqp_method_spec *spec, const uint8_t *payload,
                                          size_t len)
@@ -23,21 +23,22 @@ void amqp_command_destroy(struct amqp_command *command)
 {
     if (command == NULL)
         return;
-    free(command->header);
-    free(command->body);
+    free(command->content);
     free(command);
 }
 
 int amqp_command_set_header(struct amqp_command *command, const uint8_t *payload, size_t len)
 {
-    struct amqp_cursor c = amqp_cursor_over(payload + 4, 8);
-    assert(command->header == NULL && len >= 12);
-    command->header = malloc(len);
-    if (command->header == NULL)
+    const uint64_t body_size = amqp_get_u64(payload + 4);
+    const size_t room = body_size <= BODY_FIRST ? (size_t)body_size : 0;
+    assert(command->content == NULL && len >= 12);
+    command->content = malloc(len + room);
+    if (command->content == NULL)
         return -1;
-    memcpy(command->header, payload, len);
+    memcpy(command->content, payload, len);
     command->header_len = (uint32_t)len;
-    command->body_size = amqp_take_u64(&c);
+    command->body_size = body_size;
+    command->body_room = room;
     return 0;
 }
 
@@ -49,10 +50,10 @@ static int make_room(struct amqp_command *command, size_t least)
         room = least;
     if (room > command->body_size)
         room = (size_t)command->body_size;
-    uint8_t *body = realloc(command->body, room);
-    if (body == NULL)
+    uint8_t *content = realloc(command->content, command->header_len + room);
+    if (content == NULL)
         return -1;
-    command->body = body;
+    command->content = content;
     command->body_room = room;
     return 0;
 }
@@ -65,7 +66,7 @@ int amqp_command_add_body(struct amqp_command *command, const uint8_t *data, siz
         return 0;
     if (total > command->body_room && make_room(command, total) < 0)
         return -1;
-    memcpy(command->body + command->body_len, data, len);
+    memcpy(command->content + command->header_len + command->body_len, data, len);
     command->body_len = total;
     return 0;
 }
@@ -88,11 +89,6 @@ int amqp_command_retag(struct amqp_command **command, struct amqp_span tag)
     free(old);
     *command = new;
     return 0;
-}
-
-size_t amqp_command_cost(const struct amqp_command *command)
-{
-    return sizeof(*command) + command->payload_len + command->header_len + command->body_room;
 }
 
 size_t amqp_command_min_frame(const struct amqp_command *command)
@@ -126,8 +122,8 @@ static size_t write_piece(struct amqp_command *command, uint32_t frame_max, uint
     if (room < left && room < AMQP_COMMAND_PIECE_MIN)
         return 0;
     const size_t len = left < room ? left : room;
-    const size_t written =
-        write_frame(AMQP_FRAME_BODY, command->channel, command->body + command->body_cut, len, buf, size);
+    const size_t written = write_frame(AMQP_FRAME_BODY, command->channel,
+                                       amqp_command_body(command).data + command->body_cut, len, buf, size);
     command->body_cut += len;
     return written;
 }
@@ -142,7 +138,7 @@ static size_t write_next(struct amqp_command *command, uint32_t frame_max, uint8
         break;
     case 1:
         if (command->header_len > 0)
-            written = write_frame(AMQP_FRAME_HEADER, command->channel, command->header, command->header_len,
+            written = write_frame(AMQP_FRAME_HEADER, command->channel, command->content, command->header_len,
                                   buf, size);
         break;
     default: return write_piece(command, frame_max, buf, size);

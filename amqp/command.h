@@ -19,13 +19,12 @@ struct amqp_command {
     bool is_quiet;        /* an answer that the client did not ask for */
     uint32_t payload_len; /* of the method frame: id and arguments */
     uint32_t header_len;  /* of the content header's payload; 0: there is no content */
-    uint8_t *header;
-    uint8_t *body;
-    uint64_t body_size; /* announced by the header */
-    size_t body_len;    /* there already */
-    size_t body_room;   /* allocated */
-    uint32_t cut;       /* frames cut off: 0 none, 1 the method, 2 the header too */
-    size_t body_cut;    /* bytes of the body that were cut off */
+    uint8_t *content;     /* the content header's payload, and the body behind it; NULL: neither is there */
+    uint64_t body_size;   /* announced by the header */
+    size_t body_len;      /* there already */
+    size_t body_room;     /* allocated */
+    uint32_t cut;         /* frames cut off: 0 none, 1 the method, 2 the header too */
+    size_t body_cut;      /* bytes of the body that were cut off */
     uint8_t payload[];
 };
 
@@ -53,7 +52,13 @@ static inline struct amqp_span amqp_command_arguments(const struct amqp_command 
 /* What lies behind the body size in the header. */
 static inline struct amqp_span amqp_command_properties(const struct amqp_command *command)
 {
-    return (struct amqp_span){.data = command->header + 12, .len = command->header_len - 12};
+    return (struct amqp_span){.data = command->content + 12, .len = command->header_len - 12};
+}
+
+/* The body, as much as there is. */
+static inline struct amqp_span amqp_command_body(const struct amqp_command *command)
+{
+    return (struct amqp_span){.data = command->content + command->header_len, .len = command->body_len};
 }
 
 /*
@@ -63,7 +68,10 @@ static inline struct amqp_span amqp_command_properties(const struct amqp_command
 int amqp_command_retag(struct amqp_command **command, struct amqp_span tag);
 
 /* Memory that it takes. */
-size_t amqp_command_cost(const struct amqp_command *command);
+static inline size_t amqp_command_cost(const struct amqp_command *command)
+{
+    return sizeof(*command) + command->payload_len + command->header_len + command->body_room;
+}
 
 /* The longest frame but for the body's, header and end octet included: the least frame_max it goes through.
  */

@@ -114,7 +114,7 @@ static int pass_state(struct amqp_lane *lane, const struct amqp_command *command
 static void tidy_header(struct amqp_command *command)
 {
     if (command->header_len > AMQP_CONTENT_FLAGS_AT + 1)
-        command->header[AMQP_CONTENT_FLAGS_AT + 1] &= 0xFC;
+        command->content[AMQP_CONTENT_FLAGS_AT + 1] &= 0xFC;
 }
 
 static struct amqp_hub *hub_on(const struct amqp_lane *lane, enum amqp_side side)

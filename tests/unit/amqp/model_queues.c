@@ -104,8 +104,9 @@ struct model_consumer *model_find_consumer(struct model_broker *model, uint16_t 
 
 static void add_content(struct amqp_command *command, const struct amqp_command *content)
 {
-    if (amqp_command_set_header(command, content->header, content->header_len) < 0 ||
-        amqp_command_add_body(command, content->body, content->body_len) < 0)
+    const struct amqp_span body = amqp_command_body(content);
+    if (amqp_command_set_header(command, content->content, content->header_len) < 0 ||
+        amqp_command_add_body(command, body.data, body.len) < 0)
         abort();
 }
 

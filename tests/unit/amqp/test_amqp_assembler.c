@@ -81,7 +81,7 @@ static void test_content_is_gathered(void **state)
     frames_publish(&in, 1, "key", body, sizeof(body));
     assert_int_equal(feed(&client_rules), AMQP_ASSEMBLER_COMMAND);
     assert_int_equal(command->body_len, sizeof(body));
-    assert_memory_equal(command->body, body, sizeof(body));
+    assert_memory_equal(amqp_command_body(command).data, body, sizeof(body));
     assert_int_equal(command->body_room, sizeof(body));
 }
 
@@ -226,7 +226,7 @@ static void assert_cut(uint32_t frame_max, size_t room)
     assert_int_equal(rc, AMQP_ASSEMBLER_COMMAND);
     assert_int_equal(used, 0);
     assert_int_equal(copy->body_len, command->body_len);
-    assert_memory_equal(copy->body, command->body, copy->body_len);
+    assert_memory_equal(amqp_command_body(copy).data, amqp_command_body(command).data, copy->body_len);
     assert_memory_equal(copy->payload, command->payload, copy->payload_len);
     amqp_command_destroy(copy);
     amqp_frame_reader_deinit(&r);

@@ -3,24 +3,27 @@
 #ifndef MUX_WIRE_H
 #define MUX_WIRE_H
 
+#include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+/* 1 to 8 bytes, at any address. */
 static inline uint8_t *wire_put(uint8_t *p, uint64_t value, unsigned bytes)
 {
-    for (unsigned i = bytes; i-- > 0; value >>= 8)
-        p[i] = (uint8_t)value;
+    const uint64_t big_endian = htobe64(value << (64 - 8 * bytes));
+
+    memcpy(p, &big_endian, bytes);
     return p + bytes;
 }
 
 static inline uint64_t wire_get(const uint8_t *p, unsigned bytes)
 {
-    uint64_t value = 0;
+    uint64_t big_endian = 0;
 
-    for (unsigned i = 0; i < bytes; i++)
-        value = value << 8 | p[i];
-    return value;
+    memcpy(&big_endian, p, bytes);
+    return be64toh(big_endian) >> (64 - 8 * bytes);
 }
 
 /* Reading past the end sets `bad` and gives zeros; one check at the end is enough. */

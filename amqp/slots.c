@@ -60,13 +60,6 @@ struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user 
     return slot;
 }
 
-struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number)
-{
-    if (number == 0 || number > slots->count || slots->slots[number - 1].state == AMQP_SLOT_FREE)
-        return NULL;
-    return &slots->slots[number - 1];
-}
-
 static void give_back(struct amqp_slots *slots, struct amqp_slot *slot)
 {
     amqp_assembler_reset(&slot->assembler);

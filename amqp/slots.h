@@ -95,7 +95,11 @@ bool amqp_slots_has_free(const struct amqp_slots *slots, enum amqp_slot_user use
 struct amqp_slot *amqp_slots_take(struct amqp_slots *slots, enum amqp_slot_user user, uint64_t now);
 
 /* The slot of a number, if it is in use. */
-struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number);
+static inline struct amqp_slot *amqp_slots_find(const struct amqp_slots *slots, uint16_t number)
+{
+    struct amqp_slot *slot = number != 0 && number <= slots->count ? &slots->slots[number - 1] : NULL;
+    return slot != NULL && slot->state != AMQP_SLOT_FREE ? slot : NULL;
+}
 
 /* How many the broker has opened, and not closed yet as far as is known. */
 uint16_t amqp_slots_count_opened(const struct amqp_slots *slots);

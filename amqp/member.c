@@ -150,7 +150,8 @@ static int feed_lane(struct amqp_member *member, struct amqp_lane *lane, const s
 static bool is_refused(const struct amqp_member *member)
 {
     const struct amqp_lane *lane = member->refused;
-    return lane != NULL && (lane->state == AMQP_LANE_ENDING || lane->state == AMQP_LANE_CROSSED);
+    return member->state == AMQP_MEMBER_JOINED && lane != NULL &&
+           (lane->state == AMQP_LANE_ENDING || lane->state == AMQP_LANE_CROSSED);
 }
 
 static void refuse(struct amqp_member *member, struct amqp_lane *lane, const struct amqp_exception *e)
@@ -273,7 +274,7 @@ void amqp_member_tick(struct amqp_member *member, uint64_t now)
 {
     note_time(member, now);
     amqp_front_tick(&member->front, now);
-    if (is_refused(member) && now >= member->refused_ms && member->state == AMQP_MEMBER_JOINED) {
+    if (is_refused(member) && now >= member->refused_ms) {
         member->end = member->refused->end;
         member->end_ms = now;
     }

@@ -3,18 +3,22 @@
 import secrets
 from contextlib import ExitStack
 
-from harness import Broker, DirectChain, Endpoint, NoChain, Workspace, shared_node
+from harness import Broker, DirectChain, Endpoint, NoChain, NodeRef, Workspace, shared_node
 
 from .generate import Step
 from .player import Player
 
+# Of a cluster's queues, all but exclusive ones: these live where their connection is.
+ANYWHERE = "queue_master_locator = random\nqueue_leader_locator = random\n"
+
 
 class Stand:
-    def __init__(self, workspace: Workspace, is_broker_only: bool):
+    def __init__(self, workspace: Workspace, is_broker_only: bool, is_cluster: bool = False):
+        """In a cluster of three, clients and proxies are connected to one node, and queues live on any."""
         self.workspace = workspace
         self.steps = self.lines = 0  # of what was played, and heard
         with ExitStack() as cleanup:
-            self.node = shared_node() or Broker(workspace).start().node
+            self.node = self._node(workspace, is_cluster)
             self.broker = Endpoint(self.node.host, self.node.port)
             self.vhosts = {side: f"seeded-{side[0]}-{secrets.token_hex(3)}" for side in ("alone", "shared")}
             for vhost in self.vhosts.values():
@@ -23,6 +27,12 @@ class Stand:
             self.chain = NoChain(self.broker) if is_broker_only else DirectChain(workspace, [self.broker])
             self.chain.start()
             self._cleanup = cleanup.pop_all()
+
+    @staticmethod
+    def _node(workspace: Workspace, is_cluster: bool) -> NodeRef:
+        if is_cluster:
+            return Broker(workspace, nodes=3, settings=ANYWHERE).start().node
+        return shared_node() or Broker(workspace).start().node
 
     def __enter__(self) -> "Stand":
         return self

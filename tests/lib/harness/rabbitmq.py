@@ -101,6 +101,14 @@ class NodeRef:
         rows = [dict(row) for row in json.loads(printed)]
         return [row for row in rows if vhost is None or row["vhost"] == vhost]
 
+    def queue_homes(self, vhost: str) -> dict[str, str]:
+        """Of each queue of the vhost the name of the node on which it, or its leader, was last known to live."""
+        printed = self.eval(
+            "Home = fun(Q) -> case amqqueue:get_pid(Q) of {_, Node} -> Node; Pid -> node(Pid) end end, "
+            "io:put_chars(rabbit_json:encode([[element(4, amqqueue:get_name(Q)), Home(Q)] "
+            f"|| Q <- rabbit_amqqueue:list({binary(vhost)})]))")
+        return dict(json.loads(printed))
+
     def close_connections(self, vhost: str, reason: str) -> None:
         """Closes all connections of a vhost, as an operator would."""
         self.eval(f"[ok = rabbit_networking:close_connection(Pid, {binary(reason)}) || [{{vhost, {binary(vhost)}}}, "

@@ -28,18 +28,42 @@ struct amqp_limits amqp_limits_of(const struct amqp_hub_config *config)
 
 /* --- who pays --- */
 
+/* Its channels are on their way out, and what is kept about them with them. */
+static bool is_leaving(const struct amqp_member *member)
+{
+    return member->state != AMQP_MEMBER_JOINED || amqp_member_is_doomed(member);
+}
+
+/* What can be had from it at once. */
+static size_t to_be_had_from(const struct amqp_member *member)
+{
+    return is_leaving(member) ? member->load.waiting : amqp_load_held(&member->load);
+}
+
 static struct amqp_member *biggest_of(const struct amqp_hub *hub)
 {
     struct amqp_member *biggest = NULL;
     struct amqp_seat *seat;
     TAILQ_FOREACH (seat, &hub->seats, entry) {
-        struct amqp_member *member = seat->member;
-        if (member->state != AMQP_MEMBER_JOINED || amqp_member_is_doomed(member))
-            continue;
-        if (biggest == NULL || amqp_load_held(&member->load) > amqp_load_held(&biggest->load))
-            biggest = member;
+        const size_t size = to_be_had_from(seat->member);
+        if (size > 0 && (biggest == NULL || size > to_be_had_from(biggest)))
+            biggest = seat->member;
     }
     return biggest;
+}
+
+/* Of all that is held, but for what comes back anyway: nobody who stays shall pay for that. */
+static bool is_too_much(const struct amqp_hub *hub)
+{
+    const struct amqp_seat *seat;
+    size_t held = hub->held;
+    if (held <= hub->limits.all)
+        return false;
+    TAILQ_FOREACH (seat, &hub->seats, entry) {
+        if (is_leaving(seat->member))
+            held -= seat->member->load.kept;
+    }
+    return held > hub->limits.all;
 }
 
 static bool is_over_hard(const struct amqp_member *member)
@@ -61,13 +85,15 @@ static void doom(struct amqp_member *member, const char *why)
 static void judge(struct amqp_member *member)
 {
     struct amqp_hub *hub = member->main.hub;
-    if (member->state == AMQP_MEMBER_JOINED && !amqp_member_is_doomed(member) && is_over_hard(member))
+    struct amqp_member *biggest;
+    if (!is_leaving(member) && is_over_hard(member))
         doom(member, "more than one may have");
-    if (hub->held <= hub->limits.all)
-        return;
-    struct amqp_member *biggest = biggest_of(hub);
-    if (biggest != NULL)
-        doom(biggest, "the most of all while memory is short");
+    while (is_too_much(hub) && (biggest = biggest_of(hub)) != NULL) {
+        if (is_leaving(biggest))
+            amqp_member_hurry(biggest);
+        else
+            doom(biggest, "the most of all while memory is short");
+    }
 }
 
 /* --- accounting --- */

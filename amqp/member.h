@@ -106,6 +106,9 @@ void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_
  */
 void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e);
 
+/* Likewise in ENDING: it is told of its end as soon as can be, and of nothing else any more. */
+void amqp_member_hurry(struct amqp_member *member);
+
 static inline bool amqp_member_is_doomed(const struct amqp_member *member)
 {
     return member->state == AMQP_MEMBER_JOINED && member->end.code != AMQP_CODE_NONE;

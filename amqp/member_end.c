@@ -110,8 +110,13 @@ void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e,
 
 void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e)
 {
-    amqp_member_drop_down(member);
     member->end = *e;
+    amqp_member_hurry(member);
+}
+
+void amqp_member_hurry(struct amqp_member *member)
+{
+    amqp_member_drop_down(member);
     member->end_ms = amqp_member_now(member);
     member->ops->on_wake(member);
 }

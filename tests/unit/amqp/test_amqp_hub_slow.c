@@ -95,6 +95,39 @@ static void test_the_biggest_holder_pays(void **state)
     assert_int_equal(rig.clients[1].body_bytes, 2 * sizeof(body));
 }
 
+/* Those who leave are not spared, nor is what they leave behind anybody else's fault. */
+static void test_who_leaves_pays_first(void **state)
+{
+    amqp_connection_close_t close = {.reply_code = AMQP_REPLY_SUCCESS};
+    (void)state;
+    rig.hub.limits.all = 3 * sizeof(body);
+    consume(0, "a");
+    consume(1, "b");
+    rig.clients[0].is_deaf = true;
+    rig.clients[1].is_deaf = true;
+    publish("a", sizeof(body));
+    publish("a", sizeof(body));
+    rig.broker.is_lazy = true; /* it does not close the channel yet */
+    frames_method(&f, 0, AMQP_CONNECTION_CLOSE_METHOD, &close);
+    say(0);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(rig.clients[0].member.state, AMQP_MEMBER_ENDING);
+    frames_publish(&f, 1, "b", body, 40000);
+    frames_publish(&f, 1, "b", body, 40000);
+    say(2);
+    rig_pump_without_answers(&rig);
+    model_broker_run(&rig.broker, amqp_member_lane(&rig.clients[2].member, 1)->slot->number, 2);
+    model_broker_answer(&rig.broker, 2);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(rig.clients[0].member.load.waiting, 0);
+    assert_false(amqp_member_is_doomed(&rig.clients[1].member));
+    rig.clients[0].is_deaf = rig.clients[1].is_deaf = rig.broker.is_lazy = false;
+    model_broker_run_all(&rig.broker);
+    rig_pump(&rig);
+    assert_int_equal(rig_last(&rig, 0)->method, AMQP_CONNECTION_CLOSE_OK_METHOD);
+    assert_int_equal(rig.clients[1].body_bytes, 80000);
+}
+
 /* --- replies --- */
 
 static void test_who_does_not_take_answers_can_not_ask(void **state)
@@ -159,6 +192,7 @@ int main(void)
         TEST(test_more_than_one_may_have),
         TEST(test_one_message_of_any_size),
         TEST(test_the_biggest_holder_pays),
+        TEST(test_who_leaves_pays_first),
         TEST(test_who_does_not_take_answers_can_not_ask),
         TEST(test_deliveries_do_not_keep_a_client_from_speaking),
         TEST(test_one_get_at_a_time),

@@ -152,6 +152,8 @@ int amqp_outlet_is_ready(struct amqp_lane *lane, const struct amqp_command *comm
     const struct amqp_debt *debt = &outlet->debts[outlet->side];
     const enum amqp_side side = amqp_outlet_side(lane, command);
     if (side != outlet->side) {
+        if (!lane->slot->has_answered) /* to channel.open */
+            return 0;
         if (debt->is_loose && say_fence(lane, e) < 0)
             return -1;
         if (debt->due > 0)

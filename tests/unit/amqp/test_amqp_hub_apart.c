@@ -65,6 +65,24 @@ static void test_publishes_go_the_other_way(void **state)
     assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_FLOW_OK_METHOD), 0);
 }
 
+/* Nor is a channel answered before it is open. */
+static void test_nothing_is_published_before_the_channel_is_open(void **state)
+{
+    (void)state;
+    rig.broker_reads = false;
+    frames_open(&f, 1);
+    frames_confirm_select(&f, 1, false);
+    publish(1, "hello");
+    done(0);
+    assert_int_equal(rig.clients[0].events, 0);
+    assert_int_equal(open_apart(), 0);
+    rig.broker_reads = true;
+    rig_pump(&rig);
+    assert_int_equal(rig.clients[0].event[0].method, AMQP_CHANNEL_OPEN_OK_METHOD);
+    assert_int_equal(rig.clients[0].event[1].method, AMQP_CONFIRM_SELECT_OK_METHOD);
+    assert_int_equal(rig.broker.published, 1);
+}
+
 static void test_get_does_not_overtake_what_was_published(void **state)
 {
     (void)state;
@@ -621,6 +639,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_publishes_go_the_other_way),
+        TEST(test_nothing_is_published_before_the_channel_is_open),
         TEST(test_get_does_not_overtake_what_was_published),
         TEST(test_a_publish_does_not_overtake_what_was_said),
         TEST(test_what_is_given_back_comes_first),

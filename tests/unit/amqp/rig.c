@@ -227,14 +227,15 @@ static bool nothing_is_left_apart(const struct rig *rig)
             all_is_quiet(&rig->apart.hub));
 }
 
-/* But for channels of the hub's own, and for what no session owned. */
+/* But for channels of the hub's own, for what no session owned, and for what the hub knows that it could not
+ * delete. */
 static bool nothing_is_left(const struct rig *rig)
 {
-    for (int i = 0; i < RIG_CLIENTS; i++) {
-        if (model_names_count(&rig->broker, i) > 0 && !rig->broker.names.refuses_deletes)
-            return false;
-    }
-    return model_broker_open_channels(&rig->broker) == rig->hub.slots.ours &&
+    unsigned queues = 0;
+    for (int i = 0; i < RIG_CLIENTS; i++)
+        queues += model_names_count(&rig->broker, i);
+    return queues <= rig->hub.queues.orphans.count &&
+           model_broker_open_channels(&rig->broker) == rig->hub.slots.ours &&
            rig->hub.slots.used == rig->hub.slots.ours && all_is_quiet(&rig->hub);
 }
 

@@ -4,7 +4,7 @@
 import re
 import sys
 import unittest
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
@@ -18,6 +18,7 @@ GUIDE = [f"{flavour}-{kind}-{side}" for flavour in FLAVOURS for kind in ("stream
 OURS = ("vmci-nc", "vmci-cid", "vmci-rules", "vmci-address", *GUIDE)
 STOCK = ("socat", "ncat")
 MIB = 1 << 20
+NUMBERS = count(1)
 
 machine: Machine
 
@@ -35,20 +36,22 @@ def setUpModule() -> None:
 class InMachine(unittest.TestCase):
     def setUp(self) -> None:
         self.notes: list[str] = []
+        self.names: dict[str, str] = {}  # in the machine, of those that were started last
 
     def start(self, name: str, *argv, ready: str) -> str:
         """Starts a program that lives no longer than the test, with its children; the line that matched `ready`."""
         self.mark = machine.process.mark()
-        machine.start(name, ["setsid", *argv], ready=None)
-        self.addCleanup(machine.run, f"kill -9 -$(cat /run/start/{name}/pid) 2>/dev/null; true")
+        self.names[name] = unique = f"{name}-{next(NUMBERS)}"  # or the end of the last one could be taken for its end
+        machine.start(unique, ["setsid", *argv], ready=None)
+        self.addCleanup(machine.run, f"kill -9 -$(cat /run/start/{unique}/pid) 2>/dev/null; true")
         return self.says(name, ready)
 
     def says(self, name: str, pattern: str) -> str:
         """Waits for a line of a program that was started last."""
-        return machine.wait_log(name, pattern, mark=self.mark)
+        return machine.wait_log(self.names[name], pattern, mark=self.mark)
 
     def ends_well(self, name: str) -> None:
-        self.assertEqual(machine.wait_end(name), 0)
+        self.assertEqual(machine.wait_end(self.names[name]), 0)
 
     def with_module(self, name: str, module: str) -> None:
         """For the time of the test: it changes what the kernel's vsock can do."""

@@ -52,11 +52,11 @@ static size_t cost_of(const struct amqp_command_queue *queue)
     return cost;
 }
 
-static bool holds_close(const struct amqp_lane *lane)
+static bool holds(const struct amqp_lane *lane, uint32_t method)
 {
     const struct amqp_command *command;
     STAILQ_FOREACH (command, &lane->held, entry) {
-        if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD)
+        if (command->spec->id == method)
             return true;
     }
     return false;
@@ -64,7 +64,7 @@ static bool holds_close(const struct amqp_lane *lane)
 
 void amqp_lane_forget(struct amqp_lane *lane)
 {
-    lane->owes_close_ok = lane->owes_close_ok || holds_close(lane);
+    lane->owes_close_ok = lane->owes_close_ok || holds(lane, AMQP_CHANNEL_CLOSE_METHOD);
     amqp_member_account_held(lane->member, cost_of(&lane->held), 0);
     amqp_command_queue_clear(&lane->held);
     amqp_queues_forget(lane);
@@ -154,6 +154,22 @@ static int send(struct amqp_lane *lane, struct amqp_command *command, enum amqp_
     return amqp_intake_send(lane, command, e);
 }
 
+static int reopened(struct amqp_exception *e)
+{
+    refuse(e, AMQP_CODE_CHANNEL_ERROR, AMQP_CHANNEL_OPEN_METHOD, "second 'channel.open' seen");
+    return AMQP_LANE_FATAL;
+}
+
+static int pass_close(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
+{
+    if (holds(lane, AMQP_CHANNEL_OPEN_METHOD)) { /* said before the Close-Ok, as in take_closing */
+        amqp_command_destroy(command);
+        return reopened(e);
+    }
+    amqp_lane_close(lane, command);
+    return AMQP_LANE_GOES_ON;
+}
+
 /* What comes behind a command that is refused is not looked at any more. */
 static int forward(struct amqp_lane *lane, struct amqp_command *command, struct amqp_exception *e)
 {
@@ -163,10 +179,8 @@ static int forward(struct amqp_lane *lane, struct amqp_command *command, struct 
         amqp_lane_forget(lane);
         return AMQP_LANE_REFUSED;
     }
-    if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD) {
-        amqp_lane_close(lane, command);
-        return AMQP_LANE_GOES_ON;
-    }
+    if (command->spec->id == AMQP_CHANNEL_CLOSE_METHOD)
+        return pass_close(lane, command, e);
     if (send(lane, command, side, e) == 0)
         return AMQP_LANE_GOES_ON;
     amqp_lane_forget(lane);
@@ -187,8 +201,9 @@ static int send_held(struct amqp_lane *lane, struct amqp_exception *e)
             break;
         STAILQ_REMOVE_HEAD(&lane->held, entry);
         amqp_member_account_held(lane->member, amqp_command_cost(command), 0);
-        if (forward(lane, command, e) < 0)
-            return AMQP_LANE_REFUSED;
+        const int verdict = forward(lane, command, e);
+        if (verdict < 0)
+            return verdict;
     }
     return AMQP_LANE_GOES_ON;
 }
@@ -222,10 +237,8 @@ static int take_open(struct amqp_lane *lane, struct amqp_command *command, struc
 /* While the channel is being closed nothing passes, and nothing is refused but what makes no sense at all. */
 static int take_closing(struct amqp_lane *lane, uint32_t method, struct amqp_exception *e)
 {
-    if (method == AMQP_CHANNEL_OPEN_METHOD) {
-        refuse(e, AMQP_CODE_CHANNEL_ERROR, method, "second 'channel.open' seen");
-        return AMQP_LANE_FATAL;
-    }
+    if (method == AMQP_CHANNEL_OPEN_METHOD)
+        return reopened(e);
     if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_ENDING)
         lane->state = AMQP_LANE_CROSSED;
     else if (method == AMQP_CHANNEL_CLOSE_METHOD && lane->state == AMQP_LANE_TOLD)

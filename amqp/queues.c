@@ -339,6 +339,18 @@ static bool has_type_for(struct amqp_lane *lane, const struct amqp_command *cons
            lane->asking.type != AMQP_TYPE_STREAM && lane->asking.type != AMQP_TYPE_UNKNOWN;
 }
 
+/* Whether the name lets it pass. If a command waits for it, that goes on when it does. */
+static bool passes_now(struct amqp_lane *lane, struct amqp_name *name, enum amqp_use_kind kind)
+{
+    const bool is_awaited = lane->intake.next_mode != lane->intake.mode;
+    const enum verdict verdict = judge(lane, name, kind);
+    if (is_awaited && verdict == PASSES)
+        leave(lane);
+    else if (is_awaited && verdict == WAITS)
+        wait_for(lane, name, kind);
+    return verdict == PASSES;
+}
+
 int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, bool is_typed)
 {
     struct amqp_subject subject;
@@ -348,8 +360,7 @@ int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, 
         return -1;
     struct amqp_name *name = name_for(lane->member->main.hub, &subject);
     struct amqp_use *use = NULL;
-    if (name != NULL &&
-        (asks ? has_type_for(lane, consume, name) : judge(lane, name, subject.kind) == PASSES))
+    if (name != NULL && (asks ? has_type_for(lane, consume, name) : passes_now(lane, name, subject.kind)))
         use = malloc(sizeof(*use));
     if (use == NULL) {
         amqp_name_unref(name);

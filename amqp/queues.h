@@ -55,7 +55,7 @@ void amqp_queues_forget(struct amqp_lane *lane);
  * The same for a consume of the proxy's own on the lane's slot; the answer will be quiet. 0, or -1: not now,
  * or no memory. With no_ack (`is_typed`) a stream would end the connection, so it waits for the type in the
  * place of the lane's next command, and the lane is resumed when it is worth another try; otherwise it does
- * not wait.
+ * so only if the lane's mode is to change.
  */
 int amqp_queues_use(struct amqp_lane *lane, const struct amqp_command *consume, bool is_typed);
 

@@ -55,6 +55,7 @@ struct amqp_member {
     struct amqp_owner queues;       /* exclusive ones */
     struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
     uint64_t end_ms;           /* ENDING: when it is told if the broker says nothing before */
+    bool is_hurried;           /* and it is told nothing else any more */
     struct amqp_lane *refused; /* JOINED: the one over which the connection will end, as soon as it is left */
     uint64_t refused_ms;       /* or then */
 };

@@ -33,13 +33,12 @@ static void out_of_memory(struct amqp_member *member)
     if (member->state == AMQP_MEMBER_JOINED)
         amqp_member_doom(member, &e);
     else
-        member->end_ms = amqp_member_now(member);
-    member->ops->on_wake(member);
+        amqp_member_hurry(member);
 }
 
 void amqp_member_tell(struct amqp_member *member, uint16_t channel, struct amqp_command *command)
 {
-    if (!listens(member) || amqp_member_is_doomed(member)) {
+    if (!listens(member) || member->is_hurried) {
         amqp_command_destroy(command);
         return;
     }

@@ -82,7 +82,8 @@ void amqp_member_released(struct amqp_member *member)
 void amqp_member_begin_end(struct amqp_member *member, uint64_t now)
 {
     member->state = AMQP_MEMBER_ENDING;
-    member->end_ms = now + member->main.hub->config->end_timeout_ms;
+    if (!member->is_hurried)
+        member->end_ms = now + member->main.hub->config->end_timeout_ms;
     leave_lanes(member);
     if (amqp_member_slots(member) == 0)
         finish_leaving(member);
@@ -103,7 +104,8 @@ void amqp_member_end(struct amqp_member *member, const struct amqp_exception *e,
         amqp_front_close(&member->front, e, now);
         member->ops->on_wake(member);
     } else if (member->state == AMQP_MEMBER_JOINED) {
-        member->end = *e;
+        if (!member->is_hurried)
+            member->end = *e;
         amqp_member_begin_end(member, now);
     }
 }
@@ -117,6 +119,7 @@ void amqp_member_doom(struct amqp_member *member, const struct amqp_exception *e
 void amqp_member_hurry(struct amqp_member *member)
 {
     amqp_member_drop_down(member);
+    member->is_hurried = true;
     member->end_ms = amqp_member_now(member);
     member->ops->on_wake(member);
 }
@@ -148,8 +151,10 @@ void amqp_member_cut_off(struct amqp_seat *seat, const struct amqp_exception *e)
     const bool is_main = seat->side == AMQP_SIDE_MAIN;
     const bool is_releasing = amqp_member_is_releasing(member);
     if (member->state == AMQP_MEMBER_JOINED) {
-        member->end = *e;
-        member->end_ms = seat->hub->now + seat->hub->config->end_timeout_ms;
+        if (!member->is_hurried) {
+            member->end = *e;
+            member->end_ms = seat->hub->now + seat->hub->config->end_timeout_ms;
+        }
         member->state = AMQP_MEMBER_ENDING;
     }
     drop_lanes(member);

@@ -126,7 +126,18 @@ static void await(struct ledger *ledger, struct ledger_channel *channel, uint32_
         ledger->is_blind = true;
 }
 
-/* After the server's Close nothing counts but what ends it. */
+/* Whether it has said a Close that is not answered, and nothing to open it again. */
+static bool is_closing(const struct ledger_channel *channel)
+{
+    bool is_closing = false;
+    for (unsigned i = 0; i < channel->awaited_count; i++)
+        is_closing = channel->awaited[i] == AMQP_CHANNEL_CLOSE_OK_METHOD ||
+                     (is_closing && channel->awaited[i] != AMQP_CHANNEL_OPEN_OK_METHOD);
+    return is_closing;
+}
+
+/* After the server's Close nothing counts but what ends it. How often a channel is closed that is closed
+ * twice is nobody's business. */
 static void note_said(struct ledger *ledger, struct ledger_channel *channel,
                       const struct amqp_command *command)
 {
@@ -134,6 +145,8 @@ static void note_said(struct ledger *ledger, struct ledger_channel *channel,
     const uint32_t answer = answer_to(command);
     channel->published += method == AMQP_BASIC_PUBLISH_METHOD;
     if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && !channel->is_refused)
+        ledger->is_blind = true;
+    else if (method == AMQP_CHANNEL_CLOSE_METHOD && is_closing(channel))
         ledger->is_blind = true;
     else if (method == AMQP_CHANNEL_CLOSE_OK_METHOD)
         channel->is_refused = false;

@@ -75,14 +75,15 @@ class Release(IntegrationTest):
     def test_killed_while_busy(self):
         at_rest = self.at_rest()
         memory = []
-        for _ in range(5):
+        for _ in range(7):
             self.doom(101, lifetime=1)
             self.settled(at_rest)
             memory.append({process.name: process.rss_bytes() for process in self.chain.processes()})
-        # How much a process keeps of what it had at its peak varies, and the peak too: what leaks never comes back.
+        # How much a process keeps of what it had at its peak varies, and the peak too, up to the first that all
+        # sessions have at once: what leaks never comes back.
         for name in memory[0]:
             sizes = [taken[name] for taken in memory]
-            self.assertLess(min(sizes[3:]), max(sizes[:2]) + 16 * MIB, f"{name} grows: {memory}")
+            self.assertLess(min(sizes[5:]), max(sizes[:3]) + 16 * MIB, f"{name} grows: {memory}")
 
     def test_bystander_is_not_disturbed(self):
         with Bystander(self.parameters(102)):

@@ -24,6 +24,19 @@ def free_port(kind=socket.SOCK_STREAM):
         return probe.getsockname()[1]
 
 
+def free_port_of_both():
+    """One that is free for UDP and for TCP."""
+    for _ in range(100):
+        port = free_port(socket.SOCK_DGRAM)
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise RuntimeError("no port is free for both")
+
+
 class NcCase(Case):
     def nc(self, cid, *words, **kwargs):
         kwargs.setdefault("text", False)

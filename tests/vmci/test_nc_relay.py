@@ -10,7 +10,7 @@ import threading
 import unittest
 
 from fabric import PYTHON, VSOCK
-from nc import MIB, NcCase, content, free_port
+from nc import MIB, NcCase, content, free_port, free_port_of_both
 
 
 class Relays(NcCase):
@@ -211,7 +211,7 @@ class DatagramRelays(NcCase):
 
     def test_a_stock_dns_server_and_its_client(self):
         """dig asks dnsmasq, neither of which knows VMCI: UDP, VMCI datagrams, UDP."""
-        port = free_port(socket.SOCK_DGRAM)
+        port = free_port_of_both()
         dnsmasq = self.start(2, "/usr/sbin/dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv",
                              "--no-hosts", "--no-daemon", f"--port={port}", "--listen-address=127.0.0.1",
                              "--bind-interfaces", "--pid-file=", "--log-queries", "--log-facility=-",

@@ -68,12 +68,13 @@ static void hear_close(struct amqp_hub *hub, struct amqp_slot *slot, struct amqp
 /* All is said on the slot for the lane that has left it. */
 static void end_lane(struct amqp_hub *hub, struct amqp_slot *slot)
 {
+    struct amqp_seat *seat = slot->seat;
     struct amqp_lane *lane = slot->lane;
     struct amqp_exception e = {0};
     slot->lane = NULL;
     amqp_queues_slot_over(hub, slot);
     if (lane != NULL)
-        amqp_member_judge(slot->seat->member, lane, amqp_lane_hear_close_ok(lane, slot->seat->side, &e), &e);
+        amqp_member_judge(seat->member, lane, amqp_lane_hear_close_ok(lane, seat->side, &e), &e);
 }
 
 static void hear_close_ok(struct amqp_hub *hub, struct amqp_slot *slot)

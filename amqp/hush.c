@@ -5,10 +5,9 @@
 #include "amqp/method_codec.h"
 #include <assert.h>
 
-#define LINGER_MS 50u
-#define PATIENCE_MS                                                                                          \
-    5000u /* for the channels that publish, and again for the commands that waited for them                  \
-           */
+/* Patience is had with the channels that publish, and again with the commands that waited for them. */
+#define PATIENCE_MS 5000u
+#define LINGER_MS   50u
 #define REST_MAX_MS (2 * PATIENCE_MS)
 
 void amqp_hush_init(struct amqp_hush *hush)

@@ -55,7 +55,7 @@ struct amqp_member {
     struct amqp_owner queues;       /* exclusive ones */
     struct amqp_exception end; /* ENDING: what the client will be told; code 0: nothing but what it asked */
     uint64_t end_ms;           /* ENDING: when it is told if the broker says nothing before */
-    bool is_hurried;           /* and it is told nothing else any more */
+    bool is_hurried;           /* it is told nothing but its end any more (amqp_member_doom, _hurry) */
     struct amqp_lane *refused; /* JOINED: the one over which the connection will end, as soon as it is left */
     uint64_t refused_ms;       /* or then */
 };
@@ -112,7 +112,7 @@ void amqp_member_hurry(struct amqp_member *member);
 
 static inline bool amqp_member_is_doomed(const struct amqp_member *member)
 {
-    return member->state == AMQP_MEMBER_JOINED && member->end.code != AMQP_CODE_NONE;
+    return member->state == AMQP_MEMBER_JOINED && member->is_hurried;
 }
 
 /* A slot of one of its seats is free again. */

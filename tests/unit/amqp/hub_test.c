@@ -42,6 +42,13 @@ void done(unsigned client)
     rig_pump(&rig);
 }
 
+void time_passes(uint64_t ms)
+{
+    rig.now += ms;
+    amqp_hub_tick(&rig.hub, rig.now);
+    rig_pump_without_answers(&rig);
+}
+
 static void heard(unsigned client, uint16_t channel, uint32_t method)
 {
     done(client);

@@ -29,6 +29,9 @@ void say(unsigned client);
 void said(unsigned client);
 void done(unsigned client);
 
+/* Time passes, and the broker says nothing. */
+void time_passes(uint64_t ms);
+
 /* A channel is opened, or closed, and the client has heard nothing since. */
 void opened(unsigned client, uint16_t channel);
 void closed(unsigned client, uint16_t channel);

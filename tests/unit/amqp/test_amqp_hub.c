@@ -423,8 +423,7 @@ static void test_a_broken_rule_behind_an_error_of_the_channel(void **state)
     frames_publish(&f, 1, "q", "never", 5);
     frames_publish(&f, 2, "q", "fine", 4);
     done(0);
-    assert_last_on(0, 1, AMQP_CHANNEL_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_FOUND);
+    assert_last_close(0, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_NOT_FOUND);
     assert_int_equal(rig.broker.published, 1);
     frames_close_ok(&f, 1);
     say(0);
@@ -444,8 +443,7 @@ static void test_a_broken_rule_is_told_in_time(void **state)
     assert_int_equal(amqp_member_deadline(&rig.clients[0].member), rig_config.end_timeout_ms);
     rig.now = rig_config.end_timeout_ms;
     rig_pump(&rig);
-    assert_last_on(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
-    assert_int_equal(rig_last(&rig, 0)->code, AMQP_CODE_NOT_IMPLEMENTED);
+    assert_last_close(0, AMQP_CONNECTION_CLOSE_METHOD, AMQP_CODE_NOT_IMPLEMENTED);
 }
 
 /* The error of one channel does not let the client off for what it does on another. */
@@ -731,20 +729,13 @@ static void offend_behind_questions(void)
     said(0);
 }
 
-static void wait_without_answers(uint64_t ms)
-{
-    rig.now += ms;
-    amqp_hub_tick(&rig.hub, rig.now);
-    rig_pump_without_answers(&rig);
-}
-
 static void test_the_end_waits_while_the_broker_answers(void **state)
 {
     (void)state;
     offend_behind_questions();
     while (model_broker_answer(&rig.broker, 1) > 0) {
         rig_pump_without_answers(&rig);
-        wait_without_answers(rig_config.end_timeout_ms - 1);
+        time_passes(rig_config.end_timeout_ms - 1);
     }
     assert_int_equal(rig_count(&rig, 0, AMQP_CHANNEL_OPEN_OK_METHOD), 3);
     assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
@@ -754,9 +745,9 @@ static void test_the_end_does_not_wait_for_a_silent_broker(void **state)
 {
     (void)state;
     offend_behind_questions();
-    wait_without_answers(rig_config.end_timeout_ms - 1);
+    time_passes(rig_config.end_timeout_ms - 1);
     assert_int_equal(rig.clients[0].events, 0);
-    wait_without_answers(1);
+    time_passes(1);
     assert_int_equal(rig.clients[0].events, 1);
     assert_last_on(0, 0, AMQP_CONNECTION_CLOSE_METHOD);
 }

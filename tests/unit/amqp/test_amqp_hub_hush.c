@@ -124,21 +124,32 @@ static void test_others_go_on(void **state)
 
 /* --- what is through --- */
 
-/* What was published before is on its way while the delete is asked for. */
-static void test_the_delete_waits_for_publishes(void **state)
+/* All channels but the publisher's (2) do what they were told. */
+static void all_but_the_publisher_work(void)
 {
-    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
+            model_broker_run(&rig.broker, n, n == 2 ? 0 : UINT_MAX);
+        model_broker_answer(&rig.broker, UINT_MAX);
+        rig_pump_without_answers(&rig);
+    }
+}
+
+static void delete_while_a_publish_is_due(void)
+{
     rig.broker.is_lazy = true;
     publish();
     said(PUBLISHER);
     frames_delete(&f, 1, "quorum");
     said(MAKER);
-    for (unsigned i = 0; i < 10; i++) { /* all but the publisher's channel */
-        for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
-            model_broker_run(&rig.broker, n, n != 2 ? UINT_MAX : 0);
-        model_broker_answer(&rig.broker, UINT_MAX);
-        rig_pump_without_answers(&rig);
-    }
+    all_but_the_publisher_work();
+}
+
+/* What was published before is on its way while the delete is asked for. */
+static void test_the_delete_waits_for_publishes(void **state)
+{
+    (void)state;
+    delete_while_a_publish_is_due();
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_SETTLING);
     assert_int_equal(rig.broker.deletes, 0);
     rig_pump(&rig);
@@ -344,33 +355,10 @@ static void test_hushes_leave_time_between(void **state)
     assert_int_equal(rig_count(&rig, MAKER, AMQP_QUEUE_DELETE_OK_METHOD), 2);
 }
 
-/* All channels but the publisher's (2) do what they were told. */
-static void all_but_the_publisher_work(void)
-{
-    for (unsigned i = 0; i < 20; i++) {
-        for (uint16_t n = 1; n < MODEL_CHANNELS; n++)
-            model_broker_run(&rig.broker, n, n == 2 ? 0 : UINT_MAX);
-        model_broker_answer(&rig.broker, UINT_MAX);
-        rig_pump_without_answers(&rig);
-    }
-}
-
-static void time_passes(uint64_t ms)
-{
-    rig.now += ms;
-    amqp_hub_tick(&rig.hub, rig.now);
-    rig_pump_without_answers(&rig);
-}
-
 static void test_a_channel_that_does_not_answer(void **state)
 {
     (void)state;
-    rig.broker.is_lazy = true;
-    publish();
-    said(PUBLISHER);
-    frames_delete(&f, 1, "quorum");
-    said(MAKER);
-    all_but_the_publisher_work();
+    delete_while_a_publish_is_due();
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_SETTLING);
     assert_int_equal(amqp_hub_deadline(&rig.hub), rig.now + 5000);
     time_passes(4999);

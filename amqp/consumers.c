@@ -5,6 +5,9 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define ALIAS_PREFIX "amq.again-"
 
 void amqp_consumers_init(struct amqp_consumers *all)
 {
@@ -231,9 +234,14 @@ struct amqp_span amqp_consumers_fresh_alias(struct amqp_consumers *all, char tex
 {
     struct amqp_span alias = {.data = (const uint8_t *)text};
     do
-        alias.len = (size_t)snprintf(text, 32, "amq.again-%u", ++all->serial);
-    while (amqp_consumers_find_tap(all, alias) != NULL || amqp_consumers_find(all, alias) != NULL);
+        alias.len = (size_t)snprintf(text, 32, ALIAS_PREFIX "%u", ++all->serial);
+    while (amqp_consumers_find_tap(all, alias) != NULL);
     return alias;
+}
+
+bool amqp_consumers_is_alias(struct amqp_span tag)
+{
+    return tag.len >= strlen(ALIAS_PREFIX) && memcmp(tag.data, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) == 0;
 }
 
 void amqp_consumers_clear(struct amqp_consumers *all)

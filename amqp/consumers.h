@@ -137,7 +137,10 @@ void amqp_consumers_drop_tap(struct amqp_consumers *all, struct amqp_tap *tap);
  */
 struct amqp_tap *amqp_consumers_name(struct amqp_consumers *all, struct amqp_span tag);
 
-/* Writes an alias that is not in use. */
+/* Writes an alias that was never in use here. */
 struct amqp_span amqp_consumers_fresh_alias(struct amqp_consumers *all, char text[32]);
+
+/* Whether a tag could be taken for such an alias: no client's own may be used as one. */
+bool amqp_consumers_is_alias(struct amqp_span tag);
 
 #endif

@@ -297,29 +297,39 @@ static bool is_stalling(const struct amqp_hub *hub)
     return hub->favourite != NULL && amqp_hub_cost(hub) >= hub->config->memory_max;
 }
 
+/* Of what the members and the channels wait for. */
+static uint64_t members_deadline(const struct amqp_hub *hub)
+{
+    const uint64_t kept = amqp_kept_deadline(hub);
+    const uint64_t hush = amqp_hush_deadline(hub);
+    const uint64_t first = kept < hush ? kept : hush;
+    return is_stalling(hub) && hub->stall_ms < first ? hub->stall_ms : first;
+}
+
 uint64_t amqp_hub_deadline(const struct amqp_hub *hub)
 {
     const uint64_t back = amqp_back_deadline(&hub->back);
-    const uint64_t kept = amqp_kept_deadline(hub);
-    const uint64_t stall = is_stalling(hub) ? hub->stall_ms : UINT64_MAX;
-    const uint64_t hush = amqp_hush_deadline(hub);
-    const uint64_t first = back < kept ? back : kept;
-    const uint64_t second = hush < stall ? hush : stall;
-    return first < second ? first : second;
+    const uint64_t members = amqp_hub_is_running(hub) ? members_deadline(hub) : UINT64_MAX;
+    return back < members ? back : members;
+}
+
+static void end_stall(struct amqp_hub *hub)
+{
+    struct amqp_exception e;
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, AMQP_BASIC_PUBLISH_METHOD,
+                       "memory is short and the rest of a message did not come in time");
+    amqp_member_end(hub->favourite, &e, hub->now);
+    hub->favourite = NULL;
+    wake_crowd(hub);
 }
 
 void amqp_hub_tick(struct amqp_hub *hub, uint64_t now)
 {
-    struct amqp_exception e;
     hub->now = now;
-    if (is_stalling(hub) && now >= hub->stall_ms) {
-        amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_RESOURCE_ERROR, AMQP_BASIC_PUBLISH_METHOD,
-                           "memory is short and the rest of a message did not come in time");
-        amqp_member_end(hub->favourite, &e, now);
-        hub->favourite = NULL;
-        wake_crowd(hub);
-    }
-    amqp_kept_run(hub);
+    if (is_stalling(hub) && now >= hub->stall_ms)
+        end_stall(hub);
+    if (amqp_hub_is_running(hub))
+        amqp_kept_run(hub);
     amqp_back_tick(&hub->back, now);
     run(hub);
 }

@@ -244,6 +244,8 @@ static void end(struct amqp_hub *hub)
     hub->hush.rest_ms = hub->now + (took < REST_MAX_MS ? took : REST_MAX_MS);
     for (uint16_t i = 0; i < hub->slots.count; i++) {
         struct amqp_lane *lane = hub->slots.slots[i].lane;
+        if (lane != NULL)
+            amqp_intake_resume(lane);
         if (lane != NULL && !STAILQ_EMPTY(&lane->held))
             resume(lane);
     }

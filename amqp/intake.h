@@ -82,6 +82,9 @@ int amqp_intake_send(struct amqp_lane *lane, struct amqp_command *command, struc
 /* Notes a command, which may move. Whether the client is to see it; if not, it is still the caller's. */
 bool amqp_intake_hear(struct amqp_lane *lane, struct amqp_command **command);
 
+/* A hush is over, or tx.commit answered: what replacements have waited for. */
+void amqp_intake_resume(struct amqp_lane *lane);
+
 /* The broker has closed the channel: tells the client of consumers that are the cause without its doing. */
 void amqp_intake_hear_close(struct amqp_lane *lane, const struct amqp_command *close);
 

@@ -96,7 +96,7 @@ bool amqp_intake_is_fit(const struct amqp_lane *lane)
 {
     const struct amqp_consumers *all = &lane->intake.consumers;
     const struct amqp_consumer *consumer = all->by_tag;
-    if (all->proxied > 0 || all->replaced > 0)
+    if (all->proxied > 0 || all->replaced > 0 || !STAILQ_EMPTY(&all->nameless))
         return false;
     for (; consumer != NULL; consumer = consumer->hh.next) {
         if (consumer->consume != NULL &&
@@ -136,16 +136,14 @@ static void note_reuse(struct amqp_intake *intake)
         intake->has_reused = false;
 }
 
-/* The client's own tag, if the broker can take it for something new. */
+/* The client's own tag, if the broker can take it for something new, now and when there are others. */
 static struct amqp_span alias_for(struct amqp_intake *intake, struct amqp_span tag, char text[32])
 {
     struct amqp_consumers *all = &intake->consumers;
     if (tag.len == 0)
         return tag;
     note_reuse(intake);
-    return intake->has_reused || amqp_consumers_find_tap(all, tag) != NULL
-               ? amqp_consumers_fresh_alias(all, text)
-               : tag;
+    return intake->has_reused || amqp_consumers_is_alias(tag) ? amqp_consumers_fresh_alias(all, text) : tag;
 }
 
 static int begin(struct amqp_lane *lane, struct amqp_consumer *consumer, struct amqp_span queue)
@@ -262,6 +260,12 @@ static bool retag(struct amqp_lane *lane, struct amqp_command **command, const s
     return false;
 }
 
+/* Not in a hush, nor between tx.commit and its answer. */
+static bool may_cancel(const struct amqp_lane *lane)
+{
+    return !lane->is_committing && !amqp_hush_holds(&lane->member->main.hub->hush, AMQP_BASIC_CANCEL_METHOD);
+}
+
 /* A replacement lives; the consumer may have gone meanwhile. */
 static void take_over(struct amqp_lane *lane, struct amqp_consumer *consumer)
 {
@@ -285,12 +289,25 @@ static bool hear_consume_ok(struct amqp_lane *lane, struct amqp_command **comman
         return false;
     }
     tap->state = AMQP_TAP_LIVE;
-    if (tap == tap->consumer->next) {
+    if (tap != tap->consumer->next)
+        return retag(lane, command, tap);
+    if (may_cancel(lane)) {
         take_over(lane, tap->consumer);
         amqp_intake_account(lane);
-        return false;
     }
-    return retag(lane, command, tap);
+    return false;
+}
+
+void amqp_intake_resume(struct amqp_lane *lane)
+{
+    struct amqp_tap *tap = lane->intake.consumers.by_alias;
+    if (!may_cancel(lane))
+        return;
+    for (; tap != NULL; tap = tap->hh.next) {
+        if (tap == tap->consumer->next && tap->state == AMQP_TAP_LIVE)
+            take_over(lane, tap->consumer);
+    }
+    amqp_intake_account(lane);
 }
 
 /* RabbitMQ answers for tags that it does not know, too. */

@@ -164,6 +164,7 @@ static int pass_close(struct amqp_lane *lane, struct amqp_command *command, stru
 {
     if (holds(lane, AMQP_CHANNEL_OPEN_METHOD)) { /* said before the Close-Ok, as in take_closing */
         amqp_command_destroy(command);
+        amqp_lane_forget(lane);
         return reopened(e);
     }
     amqp_lane_close(lane, command);
@@ -286,7 +287,10 @@ static bool note(struct amqp_lane *lane, enum amqp_side side, struct amqp_comman
     if (!amqp_outlet_hear(lane, side, *command))
         return false;
     switch ((*command)->spec->id) {
-    case AMQP_TX_COMMIT_OK_METHOD: lane->is_committing = false; return true;
+    case AMQP_TX_COMMIT_OK_METHOD:
+        lane->is_committing = false;
+        amqp_intake_resume(lane);
+        return true;
     case AMQP_CHANNEL_FLOW_METHOD: return false; /* no client of ours could answer it */
     default: return side == AMQP_SIDE_PUBLISHING || amqp_intake_hear(lane, command);
     }

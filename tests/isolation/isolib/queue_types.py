@@ -43,19 +43,18 @@ def global_qos(kind: str):
     return act
 
 
-def uses_a_tag_again(kind: str):
+def uses_a_tag_again(kind: str, first: str = "t"):
     """A cancelled consumer's, one of whose messages is unacknowledged. Ends with the first message of the new one."""
     def act(o) -> None:
         name = f"a-{kind}-again"
-        consume = Basic.Consume(queue=name, consumer_tag="t")
         o.do(queue(kind, name), spec.Confirm.Select(), Basic.Qos(prefetch_count=1))
         for _ in range(2):
             o.publish(key=name, body=b"x")
             o.client.wait(1, Basic.Ack)
-        o.do(consume)
+        o.do(Basic.Consume(queue=name, consumer_tag=first))
         o.client.wait(1, Basic.Deliver)
-        o.do(Basic.Cancel("t"), Basic.Qos(prefetch_count=2))
-        o.say(consume)
+        o.do(Basic.Cancel(first), Basic.Qos(prefetch_count=2))
+        o.say(Basic.Consume(queue=name, consumer_tag="t"))
         o.hear(Basic.ConsumeOk)
         o.outcome.append(describe(o.client.listen()))
         o.leave()
@@ -98,6 +97,7 @@ PROGRAMS = [
     Program(540, "a quorum queue deleted if empty", to("quorum", Queue.Delete(queue="a-quorum", if_empty=True))),
     Program(540, "a quorum queue consumed under a global qos", global_qos("quorum")),
     Program(LEFT, "a quorum queue's consumer tag used again", uses_a_tag_again("quorum")),
+    Program(LEFT, "a quorum queue's consumer tag that looks like one of the proxies'", uses_a_tag_again("quorum", "amq.again-1")),
     Program(LEFT, "a classic queue's consumer tag used again", uses_a_tag_again("classic")),
     Program(FINE, "a quorum queue's delivery nacked", with_delivery("quorum", Basic.Nack(1, requeue=False))),
     Program(FINE, "a quorum queue purged", to("quorum", Queue.Purge(queue="a-quorum"))),

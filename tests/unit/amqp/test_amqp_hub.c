@@ -363,6 +363,20 @@ static void test_opening_before_close_ok(void **state)
     assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
 }
 
+/* What comes behind a Close that waits is not done, however it ends. */
+static void test_nothing_follows_a_close_that_was_held_back(void **state)
+{
+    (void)state;
+    opened(0, 1);
+    frames_get(&f, 1, "q", true);
+    frames_close(&f, 1);
+    frames_publish(&f, 1, "q", "never", 5);
+    frames_open(&f, 1);
+    done(0);
+    assert_offended(0, AMQP_CODE_CHANNEL_ERROR);
+    assert_int_equal(rig.broker.published, 0);
+}
+
 static void test_answers_that_nobody_asked_for(void **state)
 {
     (void)state;
@@ -955,6 +969,7 @@ int main(void)
         TEST(test_a_method_on_a_channel_that_is_not_open),
         TEST(test_opening_twice),
         TEST(test_opening_before_close_ok),
+        TEST(test_nothing_follows_a_close_that_was_held_back),
         TEST(test_answers_that_nobody_asked_for),
         TEST(test_an_offence_that_was_held_back),
         TEST(test_nothing_follows_an_offence_that_was_held_back),

@@ -233,6 +233,43 @@ static void test_transactions_after_several_consumers(void **state)
     assert_int_equal(unacked(1)->unacked_count, 0);
 }
 
+/* As long as its tag is not known, it can't be replaced, and what needs that waits. */
+static void test_a_limit_right_behind_a_consumer_without_a_tag(void **state)
+{
+    (void)state;
+    declare("q");
+    frames_consume(&f, 1, "q", "", false);
+    frames_qos(&f, 1, 6, true);
+    done(CLIENT);
+    assert_last(CLIENT, AMQP_BASIC_QOS_OK_METHOD);
+    publish("q", 0, 2 * PREFETCH);
+    assert_int_equal(delivered(), 6);
+    frames_plain(&f, 1, AMQP_TX_SELECT_METHOD);
+    done(CLIENT);
+    assert_last(CLIENT, AMQP_TX_SELECT_OK_METHOD);
+}
+
+/* In a transaction as little may be said between tx.commit and its answer as by the client. */
+static void test_a_commit_while_a_consumer_is_replaced(void **state)
+{
+    (void)state;
+    declare("auto");
+    consume("auto", "tag", false);
+    for (int i = 0; i < PREFETCH; i++)
+        frames_publish(&f, 1, "auto", "x", 1);
+    said(PUBLISHER);
+    model_broker_answer(&rig.broker, PREFETCH);
+    rig_pump_without_answers(&rig);
+    assert_int_equal(model_queue_consumers(&rig.broker, "auto"), 2);
+    frames_plain(&f, 1, AMQP_TX_COMMIT_METHOD);
+    said(CLIENT);
+    model_broker_answer(&rig.broker, 2); /* qos-ok and consume-ok */
+    rig_pump_without_answers(&rig);
+    rig_pump(&rig);
+    assert_last(CLIENT, AMQP_TX_COMMIT_OK_METHOD);
+    assert_int_equal(model_queue_consumers(&rig.broker, "auto"), 1);
+}
+
 static void test_an_exclusive_consumer_can_not_be_replaced(void **state)
 {
     amqp_basic_consume_t only = {.queue = amqp_cstring_bytes("q"),
@@ -504,6 +541,21 @@ static void test_a_tag_that_is_an_alias(void **state)
     assert_string_equal(rig_last(&rig, CLIENT)->consumer, "amq.again-1");
 }
 
+/* It must not come to be used for another consumer while messages of this one are about. */
+static void test_a_tag_that_will_be_an_alias(void **state)
+{
+    (void)state;
+    consume("auto", "amq.again-1", false);
+    publish("auto", 0, 1);
+    assert_delivered("amq.again-1", 0, 1, 1);
+    frames_cancel(&f, 1, "amq.again-1");
+    done(CLIENT);
+    assert_string_equal(rig_last(&rig, CLIENT)->consumer, "amq.again-1");
+    consume("quorum", "tag", false);
+    assert_last(CLIENT, AMQP_BASIC_CONSUME_OK_METHOD);
+    assert_string_equal(rig_last(&rig, CLIENT)->consumer, "tag");
+}
+
 static void test_several_tags_that_the_broker_makes_up(void **state)
 {
     (void)state;
@@ -646,6 +698,8 @@ int main(void)
         TEST(test_a_limit_of_all_consumers),
         TEST(test_transactions_have_no_acks_of_ours),
         TEST(test_transactions_after_several_consumers),
+        TEST(test_a_limit_right_behind_a_consumer_without_a_tag),
+        TEST(test_a_commit_while_a_consumer_is_replaced),
         TEST(test_an_exclusive_consumer_can_not_be_replaced),
         TEST(test_multiple_leaves_the_proxys_alone),
         TEST(test_multiple_after_the_proxys_have_left),
@@ -662,6 +716,7 @@ int main(void)
         TEST(test_an_ack_behind_a_recovery),
         TEST(test_a_tag_used_again_with_messages_of_its_first_use),
         TEST(test_a_tag_that_is_an_alias),
+        TEST(test_a_tag_that_will_be_an_alias),
         TEST(test_several_tags_that_the_broker_makes_up),
         TEST(test_a_wide_consumer_is_not_stuck),
         TEST(test_a_wide_consumer_gets_no_more_than_it_asked_for),

@@ -103,6 +103,28 @@ static void test_commits_and_cancels_wait(void **state)
     assert_true(rig_got(&rig, PUBLISHER, AMQP_BASIC_CANCEL_OK_METHOD));
 }
 
+/* A consumer that holds all it may is replaced by a wider one, which is a matter of the hub's. */
+static void test_a_consumer_is_replaced_afterwards(void **state)
+{
+    (void)state;
+    rig.hub.limits.prefetch = 2;
+    rig.hub.limits.prefetch_wide = 8;
+    frames_declare(&f, 1, "auto", 0);
+    frames_consume(&f, 1, "auto", "t", false);
+    done(PUBLISHER);
+    frames_open(&f, 2);
+    frames_publish(&f, 2, "auto", "x", 1);
+    frames_publish(&f, 2, "auto", "x", 1);
+    frames_delete(&f, 1, "quorum");
+    said(MAKER);
+    go_on_until(AMQP_HUSH_SETTLING);
+    go_on_until(AMQP_HUSH_QUIET);
+    assert_int_equal(model_queue_consumers(&rig.broker, "auto"), 2);
+    rig_pump(&rig);
+    assert_int_equal(model_queue_consumers(&rig.broker, "auto"), 1);
+    assert_false(rig_got(&rig, PUBLISHER, AMQP_BASIC_CANCEL_OK_METHOD));
+}
+
 /* Queues that come or go otherwise need no hush. */
 static void test_others_go_on(void **state)
 {
@@ -326,6 +348,20 @@ static void test_a_connection_that_is_lost(void **state)
     assert_int_equal(rig.hub.hush.state, AMQP_HUSH_NONE);
 }
 
+/* While the end is on its way to a broker that does not answer, nothing else is waited for. */
+static void test_a_connection_that_is_being_closed(void **state)
+{
+    (void)state;
+    begin_delete();
+    model_broker_answer(&rig.broker, 1);
+    rig_pump_without_answers(&rig);
+    assert_last(MAKER, AMQP_QUEUE_DELETE_OK_METHOD);
+    amqp_hub_close(&rig.hub, "shut down", rig.now);
+    rig.broker_reads = false;
+    time_passes(1000);
+    assert_true(amqp_hub_deadline(&rig.hub) > rig.now);
+}
+
 /* --- time --- */
 
 /* After a hush publishers have as long for themselves as it took. */
@@ -440,6 +476,7 @@ int main(void)
         TEST(test_publishes_wait_for_a_delete),
         TEST(test_publishes_wait_for_a_stream),
         TEST(test_commits_and_cancels_wait),
+        TEST(test_a_consumer_is_replaced_afterwards),
         TEST(test_others_go_on),
         TEST(test_the_delete_waits_for_publishes),
         TEST(test_a_clients_own_flows),
@@ -453,6 +490,7 @@ int main(void)
         TEST(test_who_publishes_and_leaves),
         TEST(test_a_delete_that_is_refused),
         TEST(test_a_connection_that_is_lost),
+        TEST(test_a_connection_that_is_being_closed),
         TEST(test_hushes_leave_time_between),
         TEST(test_a_channel_that_does_not_answer),
         TEST(test_a_delete_that_is_not_answered),

@@ -11,12 +11,11 @@
 #include "amqp/back.h"
 #include "amqp/scanner.h"
 #include "tests/unit/amqp/frames.h"
-#include <stdlib.h>
+#include "tests/unit/amqp/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define REQUIRE(condition) ((condition) ? (void)0 : abort())
-#define SPAN(text)         ((struct amqp_span){(const uint8_t *)(text), sizeof(text) - 1})
+#define SPAN(text) ((struct amqp_span){(const uint8_t *)(text), sizeof(text) - 1})
 
 /* A bit for each of the settings. */
 enum { WITH_VHOST_LATE = 1, WITH_NAME = 2, WITH_LONG_PASSWORD = 4, WITH_LIMITS = 8, WITH_OWN_CLOSE = 16 };

@@ -10,12 +10,10 @@
 #include "amqp/assembler.h"
 #include "amqp/method_codec.h"
 #include "amqp/rules.h"
-#include <stdlib.h>
+#include "tests/unit/amqp/require.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition) ((condition) ? (void)0 : abort())
 
 static const struct amqp_assembler_rules assembler_rules = {
     .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = 4096};

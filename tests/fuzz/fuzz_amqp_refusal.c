@@ -10,13 +10,11 @@
 
 #include "amqp/protocol_header.h"
 #include "amqp/refusal.h"
+#include "tests/unit/amqp/require.h"
 #include "tests/unit/amqp/stream.h"
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition) ((condition) ? (void)0 : abort())
 
 enum { PREFIX_SIZE = 3 };
 

@@ -9,12 +9,10 @@
 
 #include "amqp/scanner.h"
 #include "tests/unit/amqp/reference_scanner.h"
-#include <stdlib.h>
+#include "tests/unit/amqp/require.h"
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition) ((condition) ? (void)0 : abort())
 
 enum {
     PREFIX_SIZE = 2,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/amqp/ledger.h"
 #include "amqp/method_codec.h"
+#include "tests/unit/amqp/narrate.h"
+#include "tests/unit/amqp/require.h"
 #include <amqp_framing.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition) ((condition) ? (void)0 : abort())
 
 static const struct amqp_assembler_rules by_client = {
     .sender = AMQP_BY_CLIENT, .checks_properties = true, .body_max = UINT64_MAX};
@@ -70,9 +70,9 @@ static uint32_t answer_to(const struct amqp_command *command)
 
 /* --- channels --- */
 
-void ledger_init(struct ledger *ledger)
+void ledger_init(struct ledger *ledger, const char *name)
 {
-    *ledger = (struct ledger){.header_left = 8};
+    *ledger = (struct ledger){.name = name, .header_left = 8};
     amqp_frame_reader_init(&ledger->reader, 1 << 20);
 }
 
@@ -144,6 +144,7 @@ static void note_said(struct ledger *ledger, struct ledger_channel *channel,
     const uint32_t method = command->spec->id;
     const uint32_t answer = answer_to(command);
     channel->published += method == AMQP_BASIC_PUBLISH_METHOD;
+    channel->is_open = channel->is_open || method == AMQP_CHANNEL_OPEN_METHOD;
     if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && !channel->is_refused)
         ledger->is_blind = true;
     else if (method == AMQP_CHANNEL_CLOSE_METHOD && is_closing(channel))
@@ -180,24 +181,28 @@ void ledger_say(struct ledger *ledger, const uint8_t *data, size_t len)
     data += header;
     len -= header;
     while (!ledger->is_blind &&
-           (rc = amqp_frame_reader_next(&ledger->reader, &data, &len, &frame, &e)) == AMQP_FRAME_WHOLE)
+           (rc = amqp_frame_reader_next(&ledger->reader, &data, &len, &frame, &e)) == AMQP_FRAME_WHOLE) {
+        narrate_frame(ledger->name, "says", &frame);
         say_frame(ledger, &frame);
+    }
     ledger->is_blind = ledger->is_blind || rc == AMQP_FRAME_BAD;
 }
 
 /* --- what is heard --- */
 
 /* The server's Close: what was said has no answer any more, but a Close of its own. */
-static void hear_close(struct ledger_channel *channel)
+static void hear_close(struct ledger *ledger, struct ledger_channel *channel)
 {
     unsigned at = 0;
     channel->is_refused = true;
+    channel->is_open = false;
     while (at < channel->awaited_count) {
         if (channel->awaited[at] == AMQP_CHANNEL_CLOSE_OK_METHOD)
             at++;
         else
             remove_awaited(channel, at);
     }
+    ledger->is_blind = ledger->is_blind || at > 1; /* closed twice, and opened between */
 }
 
 static void hear_answer(struct ledger_channel *channel, uint32_t method)
@@ -209,6 +214,8 @@ static void hear_answer(struct ledger_channel *channel, uint32_t method)
     remove_awaited(channel, 0);
     if (method == AMQP_CHANNEL_OPEN_OK_METHOD)
         channel->last_tag = 0;
+    if (method == AMQP_CHANNEL_CLOSE_OK_METHOD)
+        channel->is_open = false;
     while (method == AMQP_CHANNEL_CLOSE_OK_METHOD && channel->awaited_count > 0 &&
            channel->awaited[0] != AMQP_CHANNEL_OPEN_OK_METHOD)
         remove_awaited(channel, 0); /* said behind its Close */
@@ -220,7 +227,8 @@ static void hear_tag(struct ledger_channel *channel, uint64_t tag)
     channel->last_tag = tag;
 }
 
-static void hear_command(struct ledger_channel *channel, const struct amqp_command *command)
+static void hear_command(struct ledger *ledger, struct ledger_channel *channel,
+                         const struct amqp_command *command)
 {
     const uint32_t method = command->spec->id;
     struct amqp_cursor c = amqp_cursor_over(command->payload + 4, command->payload_len - 4);
@@ -233,7 +241,7 @@ static void hear_command(struct ledger_channel *channel, const struct amqp_comma
         break;
     case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_NACK_METHOD: REQUIRE(amqp_take_u64(&c) <= channel->published); break;
-    case AMQP_CHANNEL_CLOSE_METHOD: hear_close(channel); break;
+    case AMQP_CHANNEL_CLOSE_METHOD: hear_close(ledger, channel); break;
     default:
         hear_answer(channel, method);
         if (method == AMQP_BASIC_GET_OK_METHOD)
@@ -247,13 +255,40 @@ void ledger_hear(struct ledger *ledger, const struct amqp_frame *frame)
         frame->channel != 0 && !ledger->is_blind ? channel_of(ledger, frame->channel) : NULL;
     struct amqp_command *command = NULL;
     struct amqp_exception e;
+    narrate_frame(ledger->name, "hears", frame);
     if (channel == NULL)
         return;
     const int rc = amqp_assembler_feed(&channel->heard, &by_server, frame, &command, &e);
     REQUIRE(rc >= 0);
     if (rc == AMQP_ASSEMBLER_COMMAND)
-        hear_command(channel, command);
+        hear_command(ledger, channel, command);
     amqp_command_destroy(command);
+}
+
+/* NULL: it was never used. */
+static const struct ledger_channel *find(const struct ledger *ledger, uint16_t number)
+{
+    for (int i = 0; i < LEDGER_CHANNELS_MAX && ledger->channels[i] != NULL; i++) {
+        if (ledger->channels[i]->number == number)
+            return ledger->channels[i];
+    }
+    return NULL;
+}
+
+enum ledger_state ledger_state(const struct ledger *ledger, uint16_t number)
+{
+    const struct ledger_channel *channel = find(ledger, number);
+    if (channel == NULL || !(channel->is_open || channel->is_refused))
+        return LEDGER_CLOSED;
+    if (channel->is_refused)
+        return LEDGER_REFUSED;
+    return is_closing(channel) ? LEDGER_CLOSING : LEDGER_OPEN;
+}
+
+uint64_t ledger_last_tag(const struct ledger *ledger, uint16_t number)
+{
+    const struct ledger_channel *channel = find(ledger, number);
+    return channel != NULL ? channel->last_tag : 0;
 }
 
 bool ledger_awaits(const struct ledger *ledger)

@@ -24,19 +24,21 @@ struct ledger_channel {
     struct amqp_assembler heard;
     uint32_t awaited[LEDGER_AWAITED_MAX]; /* answers, in order */
     unsigned awaited_count;
+    bool is_open;    /* it has said open, and has not heard of an end since */
     bool is_refused; /* it has heard Close, and not said Close-Ok */
     uint64_t last_tag;
     uint64_t published; /* in whole, since ever */
 };
 
 struct ledger {
+    const char *name;                /* of the client, for narrate.h */
     struct amqp_frame_reader reader; /* of what it says */
     unsigned header_left;            /* bytes of the protocol header that it has not said */
     bool is_blind;
     struct ledger_channel *channels[LEDGER_CHANNELS_MAX]; /* in the order of their first use; NULL: none */
 };
 
-void ledger_init(struct ledger *ledger);
+void ledger_init(struct ledger *ledger, const char *name);
 void ledger_deinit(struct ledger *ledger);
 
 /* The client says these bytes, from the protocol header on. */
@@ -44,6 +46,18 @@ void ledger_say(struct ledger *ledger, const uint8_t *data, size_t len);
 
 /* The client hears a frame. */
 void ledger_hear(struct ledger *ledger, const struct amqp_frame *frame);
+
+/* What a client that keeps to the protocol may say on a channel. */
+enum ledger_state {
+    LEDGER_CLOSED,  /* channel.open */
+    LEDGER_OPEN,    /* anything else */
+    LEDGER_CLOSING, /* nothing: it has said Close */
+    LEDGER_REFUSED, /* Close-Ok */
+};
+enum ledger_state ledger_state(const struct ledger *ledger, uint16_t channel);
+
+/* The last delivery tag that was heard there; 0: none. */
+uint64_t ledger_last_tag(const struct ledger *ledger, uint16_t channel);
 
 /* Whether there is an answer that it waits for. */
 bool ledger_awaits(const struct ledger *ledger);

@@ -4,6 +4,7 @@
 #include "amqp/method_codec.h"
 #include "amqp/rules.h"
 #include "amqp/wire.h"
+#include "tests/unit/amqp/narrate.h"
 #include <amqp_framing.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -31,6 +32,11 @@ static const struct amqp_front_ops front_ops;
 static struct model_broker *model_of(struct amqp_front *front)
 {
     return (struct model_broker *)((char *)front - offsetof(struct model_broker, front));
+}
+
+static const char *name_of(const struct model_broker *model)
+{
+    return model->main != NULL ? "broker, apart" : "broker";
 }
 
 static void init_channel(struct model_channel *channel)
@@ -140,6 +146,7 @@ unsigned model_broker_answer(struct model_broker *model, unsigned n)
     while (gone < n && !STAILQ_EMPTY(&model->answers)) {
         struct amqp_command *command = STAILQ_FIRST(&model->answers);
         STAILQ_REMOVE_HEAD(&model->answers, entry);
+        narrate_command(name_of(model), "answers", command->channel, command);
         note_answer(model, command);
         STAILQ_INSERT_TAIL(&model->out, command, entry);
         gone++;
@@ -187,6 +194,15 @@ void model_broker_confirm(struct model_broker *model)
     }
 }
 
+bool model_broker_owes_confirms(const struct model_broker *model)
+{
+    for (int i = 1; i < MODEL_CHANNELS; i++) {
+        if (model->channels[i].unconfirmed > 0)
+            return true;
+    }
+    return false;
+}
+
 static void handle_publish(struct model_broker *model, uint16_t number, const struct amqp_command *command,
                            const amqp_basic_publish_t *publish)
 {
@@ -226,6 +242,20 @@ static void handle_tx_select(struct model_broker *model, uint16_t number)
         answer_plainly(model, number, AMQP_TX_SELECT_OK_METHOD);
 }
 
+/* There is every exchange that anybody speaks of, but for publishing. */
+static void handle_exchange(struct model_broker *model, uint16_t number, uint32_t method, const void *decoded)
+{
+    const bool is_quiet =
+        method == AMQP_EXCHANGE_DECLARE_METHOD  ? ((const amqp_exchange_declare_t *)decoded)->nowait
+        : method == AMQP_EXCHANGE_DELETE_METHOD ? ((const amqp_exchange_delete_t *)decoded)->nowait
+        : method == AMQP_EXCHANGE_BIND_METHOD   ? ((const amqp_exchange_bind_t *)decoded)->nowait
+                                                : ((const amqp_exchange_unbind_t *)decoded)->nowait;
+    const uint32_t answer =
+        method == AMQP_EXCHANGE_UNBIND_METHOD ? AMQP_EXCHANGE_UNBIND_OK_METHOD : method + 1;
+    if (!is_quiet)
+        answer_plainly(model, number, answer);
+}
+
 static void handle_open(struct model_broker *model, uint16_t number, const struct amqp_command *command,
                         const void *decoded)
 {
@@ -257,6 +287,10 @@ static void handle_open(struct model_broker *model, uint16_t number, const struc
     case AMQP_BASIC_CANCEL_METHOD: model_cancel(model, number, decoded); break;
     case AMQP_QUEUE_DECLARE_METHOD: handle_declare(model, number, decoded); break;
     case AMQP_BASIC_PUBLISH_METHOD: handle_publish(model, number, command, decoded); break;
+    case AMQP_EXCHANGE_DECLARE_METHOD:
+    case AMQP_EXCHANGE_DELETE_METHOD:
+    case AMQP_EXCHANGE_BIND_METHOD:
+    case AMQP_EXCHANGE_UNBIND_METHOD: handle_exchange(model, number, command->spec->id, decoded); break;
     case AMQP_BASIC_GET_METHOD: model_get(model, number, decoded); break;
     case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_NACK_METHOD:
@@ -339,6 +373,7 @@ static void handle(struct model_broker *model, uint16_t number, const struct amq
     const uint32_t method = command->spec->id;
     amqp_pool_t pool;
     struct amqp_exception e;
+    narrate_command(name_of(model), "handles", number, command);
     init_amqp_pool(&pool, 4096);
     void *decoded = amqp_command_decode(command, &pool);
     if (decoded == NULL)

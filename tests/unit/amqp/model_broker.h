@@ -77,6 +77,9 @@ unsigned model_broker_answer(struct model_broker *model, unsigned n);
 /* It confirms on all channels what it has not yet. */
 void model_broker_confirm(struct model_broker *model);
 
+/* Whether there are any. */
+bool model_broker_owes_confirms(const struct model_broker *model);
+
 /* The broker closes a channel by itself, or the connection. */
 void model_broker_close_channel(struct model_broker *model, uint16_t channel);
 void model_broker_close(struct model_broker *model, const char *text);

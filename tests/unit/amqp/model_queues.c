@@ -58,8 +58,21 @@ static void free_message(struct model_message *message)
     free(message);
 }
 
-static void free_queue(struct model_queue *queue)
+/* What was delivered from a queue that is gone is nobody's. */
+static void orphan(struct model_broker *model, const struct model_queue *queue)
 {
+    struct model_message *message;
+    for (int i = 0; i < MODEL_CHANNELS; i++) {
+        TAILQ_FOREACH (message, &model->channels[i].deliveries.unacked, entry) {
+            if (message->queue == queue)
+                message->queue = NULL;
+        }
+    }
+}
+
+static void free_queue(struct model_broker *model, struct model_queue *queue)
+{
+    orphan(model, queue);
     while (!TAILQ_EMPTY(&queue->messages)) {
         struct model_message *message = TAILQ_FIRST(&queue->messages);
         TAILQ_REMOVE(&queue->messages, message, entry);
@@ -266,12 +279,13 @@ void model_consume_ok_gone(struct model_broker *model, uint16_t channel, struct 
         consumer->is_confirmed = true;
 }
 
-static void remove_consumer(struct model_queue *queue, struct model_consumer *consumer)
+static void remove_consumer(struct model_broker *model, struct model_queue *queue,
+                            struct model_consumer *consumer)
 {
     TAILQ_REMOVE(&queue->consumers, consumer, entry);
     free(consumer);
     if (TAILQ_EMPTY(&queue->consumers) && begins_with(queue->name, auto_delete.prefix, auto_delete.len))
-        free_queue(queue);
+        free_queue(model, queue);
 }
 
 void model_cancel(struct model_broker *model, uint16_t channel, const amqp_basic_cancel_t *cancel)
@@ -286,7 +300,7 @@ void model_cancel(struct model_broker *model, uint16_t channel, const amqp_basic
     if (!cancel->nowait)
         model_answer(model, channel, AMQP_BASIC_CANCEL_OK_METHOD, &ok);
     if (consumer != NULL)
-        remove_consumer(queue, consumer);
+        remove_consumer(model, queue, consumer);
 }
 
 void model_qos(struct model_broker *model, uint16_t channel, const amqp_basic_qos_t *qos)
@@ -335,16 +349,6 @@ static void requeue_message(struct model_message *message)
     TAILQ_INSERT_TAIL(&message->queue->messages, message, entry);
 }
 
-static bool is_there(struct model_broker *model, const struct model_queue *wanted)
-{
-    const struct model_queue *queue;
-    LIST_FOREACH (queue, &model->queues, entry) {
-        if (queue == wanted)
-            return true;
-    }
-    return false;
-}
-
 static void settle_one(struct model_broker *model, uint16_t channel, struct model_message *message,
                        bool requeue)
 {
@@ -355,7 +359,7 @@ static void settle_one(struct model_broker *model, uint16_t channel, struct mode
     d->unacked_count--;
     if (consumer != NULL && consumer->unacked > 0) /* else it was another one of the same tag that took it */
         consumer->unacked--;
-    if (requeue && is_there(model, message->queue))
+    if (requeue && message->queue != NULL)
         requeue_message(message);
     else
         free_message(message);
@@ -376,7 +380,7 @@ void model_die_by_stream(struct model_broker *model, uint16_t channel, uint32_t 
 {
     const struct model_message *message;
     TAILQ_FOREACH (message, &model->channels[channel].deliveries.unacked, entry) {
-        if (is_there(model, message->queue) && model_names_type(model, message->queue->name) == MODEL_STREAM)
+        if (message->queue != NULL && model_names_type(model, message->queue->name) == MODEL_STREAM)
             model_kill(model, AMQP_CODE_NOT_IMPLEMENTED, method, "nack, reject or recover of a stream");
     }
 }
@@ -416,7 +420,7 @@ static struct model_consumer *pop_consumer(struct model_broker *model, uint16_t 
     struct model_queue *queue;
     struct model_consumer *consumer = model_find_consumer(model, channel);
     if (consumer != NULL && find_tag(model, channel, consumer->tag, &queue) != NULL)
-        remove_consumer(queue, consumer);
+        remove_consumer(model, queue, consumer);
     return consumer;
 }
 
@@ -443,14 +447,14 @@ void model_delete_queue(struct model_broker *model, const char *name)
         amqp_basic_cancel_t cancel = {.consumer_tag = amqp_cstring_bytes(consumer->tag)};
         model_answer(model, consumer->channel, AMQP_BASIC_CANCEL_METHOD, &cancel);
     }
-    free_queue(queue);
+    free_queue(model, queue);
 }
 
 void model_drop_queue(struct model_broker *model, const char *name)
 {
     struct model_queue *queue = find_queue(model, name);
     if (queue != NULL)
-        free_queue(queue);
+        free_queue(model, queue);
 }
 
 /* --- looking --- */
@@ -485,5 +489,5 @@ void model_queues_clear(struct model_broker *model)
             settle_one(model, i, TAILQ_FIRST(&d->unacked), false);
     }
     while (!LIST_EMPTY(&model->queues))
-        free_queue(LIST_FIRST(&model->queues));
+        free_queue(model, LIST_FIRST(&model->queues));
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/amqp/rig.h"
 #include "amqp/wire.h"
+#include "tests/unit/amqp/require.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define REQUIRE(condition) ((condition) ? (void)0 : abort())
 
 struct amqp_hub_config rig_config;
 static struct rig *current; /* for the callbacks of members */
@@ -89,10 +88,21 @@ static void on_login(struct amqp_member *member, const struct amqp_login *login)
         amqp_front_login_ok(&member->front, current->now);
 }
 
+static bool are_running(const struct rig *rig)
+{
+    return amqp_hub_is_running(&rig->hub) && (!rig->is_pair || amqp_hub_is_running(&rig->apart.hub));
+}
+
 static void on_open(struct amqp_member *member, struct amqp_span vhost)
 {
+    struct amqp_exception e;
     (void)vhost;
-    amqp_member_join(member, &current->hub, current->is_pair ? &current->apart.hub : NULL, current->now);
+    if (are_running(current)) {
+        amqp_member_join(member, &current->hub, current->is_pair ? &current->apart.hub : NULL, current->now);
+        return;
+    }
+    amqp_exception_set(&e, AMQP_SCOPE_CONNECTION, AMQP_CODE_CONNECTION_FORCED, 0, "no broker");
+    amqp_member_end(member, &e, current->now);
 }
 
 static void on_member_wake(struct amqp_member *member)
@@ -146,6 +156,7 @@ static void start_apart(struct rig *rig)
 
 void rig_start_as(struct rig *rig, unsigned how)
 {
+    static const char *const names[RIG_CLIENTS] = {"client 0", "client 1", "client 2", "client 3"};
     memset(rig, 0, sizeof(*rig));
     current = rig;
     rig->is_pair = how & RIG_PAIR;
@@ -162,7 +173,7 @@ void rig_start_as(struct rig *rig, unsigned how)
     for (int i = 0; i < RIG_CLIENTS; i++) {
         amqp_member_init(&rig->clients[i].member, &member_ops, &front_config, 0);
         amqp_frame_reader_init(&rig->clients[i].reader, 1 << 20);
-        ledger_init(&rig->clients[i].ledger);
+        ledger_init(&rig->clients[i].ledger, names[i]);
     }
     if (rig->is_pair)
         start_apart(rig);
@@ -179,25 +190,30 @@ void rig_start_pair(struct rig *rig)
     rig_start_as(rig, RIG_PAIR);
 }
 
-void rig_wait(struct rig *rig, uint64_t ms)
+static void tick(struct rig *rig)
 {
-    rig->now += ms;
     amqp_hub_tick(&rig->hub, rig->now);
     if (rig->is_pair)
         amqp_hub_tick(&rig->apart.hub, rig->now);
+}
+
+void rig_wait(struct rig *rig, uint64_t ms)
+{
+    rig->now += ms;
+    tick(rig);
     rig_pump(rig);
 }
 
 void rig_init(struct rig *rig)
 {
     rig_start(rig);
-    REQUIRE(amqp_hub_is_running(&rig->hub));
+    REQUIRE(are_running(rig));
 }
 
 void rig_init_pair(struct rig *rig)
 {
     rig_start_pair(rig);
-    REQUIRE(amqp_hub_is_running(&rig->hub) && amqp_hub_is_running(&rig->apart.hub));
+    REQUIRE(are_running(rig));
 }
 
 /* What a queue's name is known for is the queue of somebody who has gone, or its type. */
@@ -252,9 +268,24 @@ static void close_hubs(struct rig *rig)
         amqp_hub_close(&rig->apart.hub, "bye", rig->now);
 }
 
+static void require_alive(const struct model_broker *broker)
+{
+    if (broker->killed.code == AMQP_CODE_NONE)
+        return;
+    fprintf(stderr, "the broker would have closed the connection: %s (%s)\n", broker->killed.text,
+            amqp_method_name(broker->killed.method));
+    abort();
+}
+
+void rig_require_alive(const struct rig *rig)
+{
+    require_alive(&rig->broker);
+    require_alive(&rig->apart.broker);
+}
+
 static void deinit_apart(struct rig *rig)
 {
-    REQUIRE(rig->apart.broker.killed.code == AMQP_CODE_NONE && amqp_hub_cost(&rig->apart.hub) == 0);
+    REQUIRE(amqp_hub_cost(&rig->apart.hub) == 0);
     amqp_hub_deinit(&rig->apart.hub);
 }
 
@@ -272,7 +303,8 @@ void rig_deinit(struct rig *rig)
         close_hubs(rig);
         rig_pump(rig);
     }
-    REQUIRE(is_all_down(rig) && rig->broker.killed.code == AMQP_CODE_NONE);
+    rig_require_alive(rig);
+    REQUIRE(is_all_down(rig));
     REQUIRE(amqp_hub_cost(&rig->hub) == 0 && rig->hub.held == 0);
     for (int i = 0; i < RIG_CLIENTS; i++) {
         amqp_member_gone(&rig->clients[i].member, rig->now);
@@ -374,7 +406,7 @@ static size_t pump_client(struct rig *rig, struct rig_client *client)
     struct amqp_exception e;
     size_t len;
     if (client->is_deaf)
-        return 0;
+        return read_patiently(rig, client);
     amqp_member_tick(&client->member, rig->now);
     len = amqp_member_write(&client->member, buf, sizeof(buf), rig->now);
     const size_t moved = len;
@@ -410,11 +442,14 @@ static size_t pump_brokers(struct rig *rig)
     return moved;
 }
 
-/* Lets the broker handle all commands, and all its answers go. Returns how many they were. */
+/* Lets the broker handle all commands, and all its answers go, while there is a hub to hear them. Returns how
+ * many they were. */
 static unsigned let_go(struct rig *rig)
 {
-    unsigned moved = model_broker_run_all(&rig->broker) + model_broker_answer(&rig->broker, UINT32_MAX);
-    if (rig->is_pair)
+    unsigned moved = 0;
+    if (!rig->is_down)
+        moved += model_broker_run_all(&rig->broker) + model_broker_answer(&rig->broker, UINT32_MAX);
+    if (rig->is_pair && !rig->apart.is_down)
         moved +=
             model_broker_run_all(&rig->apart.broker) + model_broker_answer(&rig->apart.broker, UINT32_MAX);
     return moved;
@@ -436,10 +471,10 @@ static bool pass_hush(struct rig *rig)
     const struct amqp_hush *hush = &rig->hub.hush;
     const uint64_t due = amqp_hush_deadline(&rig->hub);
     const bool waits_for_broker = hush->state == AMQP_HUSH_SETTLING || hush->admitted > 0;
-    if (due == UINT64_MAX || rig->is_down || waits_for_broker)
+    if (due == UINT64_MAX || !amqp_hub_is_running(&rig->hub) || waits_for_broker)
         return false;
     rig->now = due > rig->now ? due : rig->now;
-    amqp_hub_tick(&rig->hub, rig->now);
+    tick(rig);
     return true;
 }
 

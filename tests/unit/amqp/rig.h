@@ -77,6 +77,9 @@ void rig_start_pair(struct rig *rig);
 enum { RIG_PAIR = 1, RIG_TOLD_LATE = 2 };
 void rig_start_as(struct rig *rig, unsigned how);
 
+/* Nothing has been said that RabbitMQ would have closed a connection for. */
+void rig_require_alive(const struct rig *rig);
+
 /* Everything ends in order; nothing may be left. */
 void rig_deinit(struct rig *rig);
 

@@ -1,44 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tests/fuzz/hostile.h"
+#include "tests/sim/amqp/hostile.h"
 #include <string.h>
 
 static struct frames f;
 
-static void say(struct rig *rig)
+static void say(const struct hostile *hostile)
 {
-    if (rig_has_room(rig, HOSTILE, f.len))
-        rig_say(rig, HOSTILE, &f);
+    if (rig_has_room(hostile->rig, hostile->client, f.len))
+        rig_say(hostile->rig, hostile->client, &f);
     f.len = 0;
 }
 
-void hostile_say_bytes(struct rig *rig, const uint8_t *data, size_t len)
+/* Says what is to be said on a channel, if that keeps to the protocol, for who does. */
+static void say_on(const struct hostile *hostile, uint16_t channel)
+{
+    static struct frames opening;
+    const enum ledger_state state = ledger_state(&hostile->rig->clients[hostile->client].ledger, channel);
+    const size_t room = f.len + 64;
+    if (!hostile->is_civil || state == LEDGER_OPEN) {
+        say(hostile);
+        return;
+    }
+    if (state == LEDGER_REFUSED)
+        frames_plain(&opening, channel, AMQP_CHANNEL_CLOSE_OK_METHOD);
+    if (state != LEDGER_CLOSING && rig_has_room(hostile->rig, hostile->client, room)) {
+        frames_open(&opening, channel);
+        rig_say(hostile->rig, hostile->client, &opening);
+        say(hostile);
+    }
+    opening.len = 0;
+    f.len = 0;
+}
+
+void hostile_say_bytes(const struct hostile *hostile, const uint8_t *data, size_t len)
 {
     memcpy(f.bytes, data, len);
     f.len = len;
-    say(rig);
+    say(hostile);
 }
 
-void hostile_say_frame(struct rig *rig, uint8_t type, uint8_t channel, const uint8_t *payload, size_t len)
+void hostile_say_frame(const struct hostile *hostile, uint8_t type, uint8_t channel, const uint8_t *payload,
+                       size_t len)
 {
     frames_raw(&f, type, channel % 8, payload, len);
-    say(rig);
+    say_on(hostile, channel % 8);
 }
 
-void hostile_say_message_command(struct rig *rig, uint8_t argument, uint8_t second)
+/* Something that was delivered, or never. */
+static uint64_t some_tag(const struct hostile *hostile, uint16_t channel, uint8_t number)
+{
+    const uint64_t last = ledger_last_tag(&hostile->rig->clients[hostile->client].ledger, channel);
+    return hostile->is_civil && number % 4 < last ? last - number % 4 : number;
+}
+
+void hostile_say_message_command(const struct hostile *hostile, uint8_t argument, uint8_t second)
 {
     static const char *const queues[] = {"q", "quorum", "auto", ""};
     static const char *const tags[] = {"a", "b", "amq.again-1", ""};
     const uint16_t channel = (uint16_t)(1 + argument % 2);
     const char *queue = queues[second % 4];
     const char *tag = tags[second / 4 % 4];
+    const uint64_t delivered = some_tag(hostile, channel, second % 128);
     const bool bit = second & 128;
     switch (argument / 2 % 16) {
     case 0:
     case 1: frames_consume(&f, channel, queue, tag, bit); break;
     case 2: frames_cancel(&f, channel, tag); break;
-    case 3: frames_ack(&f, channel, second % 128, bit); break;
+    case 3: frames_ack(&f, channel, delivered, bit); break;
     case 4: frames_ack(&f, channel, 0, true); break;
-    case 5: frames_nack(&f, channel, second % 128, bit); break;
+    case 5: frames_nack(&f, channel, delivered, bit); break;
     case 6:
         frames_plain(&f, channel, bit ? AMQP_BASIC_RECOVER_METHOD : AMQP_BASIC_RECOVER_ASYNC_METHOD);
         break;
@@ -54,10 +84,10 @@ void hostile_say_message_command(struct rig *rig, uint8_t argument, uint8_t seco
         for (int i = 0; i < second % 16; i++)
             frames_publish(&f, channel, queue, "message", 7);
     }
-    say(rig);
+    say_on(hostile, channel);
 }
 
-void hostile_say_queue_command(struct rig *rig, uint8_t argument)
+void hostile_say_queue_command(const struct hostile *hostile, uint8_t argument)
 {
     static const char *const names[] = {"x", "xx", "", "x\n", "stream", "quorum"};
     const char *name = names[argument % 6];
@@ -77,28 +107,32 @@ void hostile_say_queue_command(struct rig *rig, uint8_t argument)
     case 11: frames_publish(&f, channel, name, "hello", 5); break;
     default: frames_consume(&f, channel, name, "", argument & 1); break;
     }
-    say(rig);
+    say_on(hostile, channel);
 }
 
-void hostile_say_large(struct rig *rig, uint8_t count, size_t len)
+void hostile_say_large(const struct hostile *hostile, uint8_t count, size_t len)
 {
     static const char body[HOSTILE_BODY_MAX + 1];
     for (int i = 0; i < count % 16; i++)
         frames_publish(&f, 1, "q", body, len);
-    say(rig);
+    say_on(hostile, 1);
 }
 
-void hostile_say_forged(struct rig *rig, uint8_t argument)
+void hostile_say_forged(const struct hostile *hostile, uint8_t argument)
 {
     const char *address = argument & 1 ? "amq.rabbitmq.reply-to.AAAA" : "amq.rabbitmq.reply-to";
     frames_publish(&f, 1, address, "hello", 5);
-    say(rig);
+    say_on(hostile, 1);
 }
 
-void hostile_open(struct rig *rig, uint16_t channel)
+void hostile_open(const struct hostile *hostile, uint16_t channel)
 {
+    if (hostile->is_civil) {
+        say_on(hostile, channel); /* nothing but that */
+        return;
+    }
     frames_open(&f, channel);
-    say(rig);
+    say(hostile);
 }
 
 /* What one says that means no harm. */

@@ -136,6 +136,18 @@ static bool is_closing(const struct ledger_channel *channel)
     return is_closing;
 }
 
+static bool settles(uint32_t method)
+{
+    switch (method) {
+    case AMQP_BASIC_ACK_METHOD:
+    case AMQP_BASIC_NACK_METHOD:
+    case AMQP_BASIC_REJECT_METHOD:
+    case AMQP_BASIC_RECOVER_METHOD:
+    case AMQP_BASIC_RECOVER_ASYNC_METHOD: return true;
+    default: return false;
+    }
+}
+
 /* After the server's Close nothing counts but what ends it. How often a channel is closed that is closed
  * twice is nobody's business. */
 static void note_said(struct ledger *ledger, struct ledger_channel *channel,
@@ -145,6 +157,7 @@ static void note_said(struct ledger *ledger, struct ledger_channel *channel,
     const uint32_t answer = answer_to(command);
     channel->published += method == AMQP_BASIC_PUBLISH_METHOD;
     channel->is_open = channel->is_open || method == AMQP_CHANNEL_OPEN_METHOD;
+    channel->has_settled = channel->has_settled || settles(method);
     if (method == AMQP_CHANNEL_CLOSE_OK_METHOD && !channel->is_refused)
         ledger->is_blind = true;
     else if (method == AMQP_CHANNEL_CLOSE_METHOD && is_closing(channel))
@@ -289,6 +302,13 @@ uint64_t ledger_last_tag(const struct ledger *ledger, uint16_t number)
 {
     const struct ledger_channel *channel = find(ledger, number);
     return channel != NULL ? channel->last_tag : 0;
+}
+
+uint64_t ledger_acks_due_to(const struct ledger *ledger, uint16_t number)
+{
+    const struct ledger_channel *channel = find(ledger, number);
+    return ledger->is_blind || (channel != NULL && channel->has_settled) ? UINT64_MAX
+                                                                         : ledger_last_tag(ledger, number);
 }
 
 bool ledger_awaits(const struct ledger *ledger)

@@ -24,8 +24,9 @@ struct ledger_channel {
     struct amqp_assembler heard;
     uint32_t awaited[LEDGER_AWAITED_MAX]; /* answers, in order */
     unsigned awaited_count;
-    bool is_open;    /* it has said open, and has not heard of an end since */
-    bool is_refused; /* it has heard Close, and not said Close-Ok */
+    bool is_open;     /* it has said open, and has not heard of an end since */
+    bool is_refused;  /* it has heard Close, and not said Close-Ok */
+    bool has_settled; /* it has said an acknowledgement or the like, maybe of all there is */
     uint64_t last_tag;
     uint64_t published; /* in whole, since ever */
 };
@@ -58,6 +59,10 @@ enum ledger_state ledger_state(const struct ledger *ledger, uint16_t channel);
 
 /* The last delivery tag that was heard there; 0: none. */
 uint64_t ledger_last_tag(const struct ledger *ledger, uint16_t channel);
+
+/* Up to where deliveries there may be acknowledged for the client: what it has heard, unless it has settled
+ * some itself, heard or not. UINT64_MAX: anything. */
+uint64_t ledger_acks_due_to(const struct ledger *ledger, uint16_t channel);
 
 /* Whether there is an answer that it waits for. */
 bool ledger_awaits(const struct ledger *ledger);

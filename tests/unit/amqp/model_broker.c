@@ -163,6 +163,8 @@ static void handle_settle(struct model_broker *model, uint16_t number, const str
     const uint64_t tag = amqp_take_u64(&c);
     const uint8_t bits = amqp_take_u8(&c);
     const uint32_t method = command->spec->id;
+    if (method == AMQP_BASIC_ACK_METHOD && tag > model->names.acks_due_to(model->names.ctx, number))
+        model_kill(model, AMQP_CODE_INTERNAL_ERROR, method, "acknowledged, and its client has not heard it");
     if (method == AMQP_BASIC_REJECT_METHOD)
         model_settle(model, number, method, tag, false, bits & 1);
     else

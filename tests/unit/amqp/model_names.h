@@ -42,9 +42,11 @@ struct model_names {
     bool refuses_deletes; /* with 403: the user may not */
     bool is_lenient; /* it does not die of what is said at the wrong time: the hub has given up waiting */
 
-    /* Who is behind a channel that is opened, and whether a session still goes on. */
+    /* Who is behind a channel that is opened, whether a session still goes on, and up to where its
+     * deliveries may be acknowledged. */
     int (*session_of)(void *ctx, uint16_t channel);
     bool (*is_joined)(void *ctx, int session);
+    uint64_t (*acks_due_to)(void *ctx, uint16_t channel);
     void *ctx;
 };
 

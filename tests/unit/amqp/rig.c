@@ -137,6 +137,17 @@ static int session_of_apart(void *ctx, uint16_t channel)
     return whose(rig, &rig->apart.hub, channel);
 }
 
+/* In transactions, and before them, messages without acknowledgements are let go, heard or not. */
+static uint64_t acks_due_to(void *ctx, uint16_t channel)
+{
+    const struct rig *rig = ctx;
+    const struct amqp_lane *lane = rig->hub.slots.slots[channel - 1].lane;
+    const int client = whose(rig, &rig->hub, channel);
+    if (lane == NULL || lane->intake.mode != AMQP_INTAKE_FREE)
+        return UINT64_MAX;
+    return ledger_acks_due_to(&rig->clients[client].ledger, lane->number);
+}
+
 static bool is_joined(void *ctx, int session)
 {
     const struct rig *rig = ctx;
@@ -168,6 +179,7 @@ void rig_start_as(struct rig *rig, unsigned how)
     model_broker_init(&rig->broker);
     rig->broker.names.session_of = session_of;
     rig->broker.names.is_joined = is_joined;
+    rig->broker.names.acks_due_to = acks_due_to;
     rig->broker.names.ctx = rig;
     amqp_hub_init(&rig->hub, &hub_ops, &rig_config, 0);
     for (int i = 0; i < RIG_CLIENTS; i++) {

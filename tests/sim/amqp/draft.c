@@ -89,15 +89,17 @@ static enum play_step some_step(struct draft *draft)
     return (enum play_step)step;
 }
 
-/* Some arguments end a play, or HOSTILE's part: they are rare. */
+/* Some arguments end a play, or somebody's part in it: they are rare, and others come in their place. */
 static uint8_t some_argument(struct draft *draft, enum play_step step)
 {
     const uint8_t any = any_byte(draft);
-    const bool is_end =
-        (step == PLAY_HAPPEN && any % 8 >= 5) || (step == PLAY_DECIDE && any % 8 >= 2 && any % 8 <= 4);
-    if (step == PLAY_OPEN && !kit_one_in(&draft->rng, 8))
-        return (uint8_t)(1 + any % 3);
-    return is_end && !kit_one_in(&draft->rng, 4) ? 7 : any;
+    const bool is_rare = kit_one_in(&draft->rng, 4);
+    switch (step) {
+    case PLAY_OPEN: return is_rare ? any : (uint8_t)(1 + any % 3);
+    case PLAY_HAPPEN: return is_rare ? any : (uint8_t)(any / 8 * 8 + any % 5);
+    case PLAY_DECIDE: return is_rare ? any : (uint8_t)(any / 8 * 8 + 5 + any % 3);
+    default: return any;
+    }
 }
 
 static void add_step(struct draft *draft)

@@ -85,16 +85,10 @@ static void check_client(unsigned which)
             model_broker_owes_confirms(&rig.apart.broker)); /* confirms from both sides are not mixed */
 }
 
-static bool is_slow(const struct model_broker *broker, bool reads)
-{
-    return !reads || broker->is_lazy;
-}
-
 static void pump(void)
 {
     rig_pump(&rig);
-    if (is_over() || is_slow(&rig.broker, rig.broker_reads) ||
-        (rig.is_pair && is_slow(&rig.apart.broker, rig.apart.broker_reads)))
+    if (is_over() || !rig.broker_reads || (rig.is_pair && !rig.apart.broker_reads))
         return;
     check_client(HOSTILE);
     check_client(HOSTILE_TOO);

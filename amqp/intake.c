@@ -211,11 +211,12 @@ static int out_of_memory(struct amqp_command *command, struct amqp_exception *e)
     return -1;
 }
 
+/* What waits for a client that leaves, it will not get: that is not let go. */
 static void enter(struct amqp_lane *lane, enum amqp_intake_mode mode)
 {
     struct amqp_intake *intake = &lane->intake;
     amqp_queues_leave(lane);
-    if (mode > intake->mode)
+    if (mode > intake->mode && lane->state == AMQP_LANE_OPEN)
         amqp_intake_let_go(lane);
     if (mode == AMQP_INTAKE_TX)
         amqp_intake_remove_to(lane, UINT64_MAX);

@@ -110,6 +110,20 @@ static void test_what_has_not_left_is_requeued(void **state)
     assert_int_equal(model_queue_depth(&rig.broker, "q"), 10);
 }
 
+/* A limit of all consumers, before which all is let go, and after which they are such as the client said. */
+static void test_what_has_not_left_is_requeued_behind_a_limit(void **state)
+{
+    (void)state;
+    consume("q", "tag", true);
+    client->is_deaf = true;
+    publish("q", 0, PREFETCH);
+    frames_qos(&f, 1, 1, true);
+    said(CLIENT);
+    amqp_member_gone(&client->member, 0);
+    rig_pump(&rig);
+    assert_int_equal(model_queue_depth(&rig.broker, "q"), PREFETCH);
+}
+
 static void test_deliveries_in_flight_when_a_consumer_is_cancelled(void **state)
 {
     (void)state;
@@ -691,6 +705,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_no_ack_is_acknowledged_when_it_has_left),
         TEST(test_what_has_not_left_is_requeued),
+        TEST(test_what_has_not_left_is_requeued_behind_a_limit),
         TEST(test_deliveries_in_flight_when_a_consumer_is_cancelled),
         TEST(test_silence_stays_silence),
         TEST(test_replies_are_relayed),

@@ -226,7 +226,7 @@ static void hear_answer(struct ledger_channel *channel, uint32_t method)
             (awaited == AMQP_BASIC_GET_OK_METHOD && method == AMQP_BASIC_GET_EMPTY_METHOD));
     remove_awaited(channel, 0);
     if (method == AMQP_CHANNEL_OPEN_OK_METHOD)
-        channel->last_tag = 0;
+        channel->last_tag = channel->last_confirm = 0;
     if (method == AMQP_CHANNEL_CLOSE_OK_METHOD)
         channel->is_open = false;
     while (method == AMQP_CHANNEL_CLOSE_OK_METHOD && channel->awaited_count > 0 &&
@@ -234,9 +234,16 @@ static void hear_answer(struct ledger_channel *channel, uint32_t method)
         remove_awaited(channel, 0); /* said behind its Close */
 }
 
+/* The model broker confirms one message at a time, in order. */
+static void hear_confirm(struct ledger_channel *channel, uint64_t tag)
+{
+    REQUIRE(tag == channel->last_confirm + 1 && tag <= channel->published);
+    channel->last_confirm = tag;
+}
+
 static void hear_tag(struct ledger_channel *channel, uint64_t tag)
 {
-    REQUIRE(tag > channel->last_tag);
+    REQUIRE(tag == channel->last_tag + 1);
     channel->last_tag = tag;
 }
 
@@ -253,7 +260,7 @@ static void hear_command(struct ledger *ledger, struct ledger_channel *channel,
         hear_tag(channel, amqp_take_u64(&c));
         break;
     case AMQP_BASIC_ACK_METHOD:
-    case AMQP_BASIC_NACK_METHOD: REQUIRE(amqp_take_u64(&c) <= channel->published); break;
+    case AMQP_BASIC_NACK_METHOD: hear_confirm(channel, amqp_take_u64(&c)); break;
     case AMQP_CHANNEL_CLOSE_METHOD: hear_close(ledger, channel); break;
     default:
         hear_answer(channel, method);

@@ -7,8 +7,8 @@
  *
  *   - what is not well formed: frames out of order, content in pieces, what no server says;
  *   - an answer that is not the one to the first command of the channel that has none yet;
- *   - a delivery tag that is not greater than the last one;
- *   - a confirm of more messages than it has said in whole.
+ *   - a delivery tag that is not the next one;
+ *   - a confirm that is not the next one, or of more messages than it has said in whole.
  *
  * A client that says what can't be understood, or a Close-Ok to what it has not heard, is not watched from
  * then on.
@@ -28,6 +28,7 @@ struct ledger_channel {
     bool is_refused;  /* it has heard Close, and not said Close-Ok */
     bool has_settled; /* it has said an acknowledgement or the like, maybe of all there is */
     uint64_t last_tag;
+    uint64_t last_confirm;
     uint64_t published; /* in whole, since ever */
 };
 

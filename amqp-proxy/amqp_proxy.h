@@ -6,6 +6,7 @@
 #include "amqp-proxy/broker.h"
 #include "amqp-proxy/config.h"
 #include "mux/uv/loop.h"
+#include "service/daemon.h"
 #include "service/far.h"
 #include "service/log.h"
 
@@ -27,7 +28,7 @@ struct amqp_proxy {
     struct link_listener_list listeners;
     struct host_link_list links;
     struct far_set sessions;
-    char name[64];
+    char name[SERVICE_NAME_MAX];
 };
 
 /* Called when something is gone: during a drain the daemon ends with the last session. */

@@ -2,6 +2,7 @@
 #include "amqp-proxy/config.h"
 
 #include "mux/frame.h"
+#include "service/daemon.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static const struct config_setting settings[] = {
     CONFIG_LIST(
         struct amqp_config, services, .name = "service", .metavar = "NAME=HOST:PORT", .check = check_service,
         .help = "another protocol that guests may reach by name; several of one name are taken in turn"),
-    CONFIG_STRING(struct amqp_config, name, .name = "name", .metavar = "NAME",
+    CONFIG_STRING(struct amqp_config, name, .name = "name", .metavar = "NAME", .check = service_name_check,
                   .help = "what this proxy calls itself (otherwise its host name)"),
     CONFIG_SIZE(struct amqp_config, window_bytes, .name = "window", .initial = "512k",
                 .min = MUX_INITIAL_CREDIT, .max = 64u << 20,

@@ -2,6 +2,7 @@
 #include "guest-proxy/config.h"
 
 #include "mux/frame.h"
+#include "service/daemon.h"
 #include "service/net.h"
 #include "vmci/transport.h"
 
@@ -39,7 +40,7 @@ static const struct config_setting settings[] = {
     CONFIG_STRING(struct guest_config, fabric, .name = "fabric", .metavar = "DIR",
                   .help = "embedded: the fabric's folder (otherwise $VMCI_FABRIC, or amqp-vsock/fabric in "
                           "the runtime folder)"),
-    CONFIG_STRING(struct guest_config, name, .name = "name", .metavar = "NAME",
+    CONFIG_STRING(struct guest_config, name, .name = "name", .metavar = "NAME", .check = service_name_check,
                   .help = "what this machine calls itself in logs (otherwise its host name)"),
     CONFIG_SIZE(struct guest_config, window_bytes, .name = "window", .initial = "512k",
                 .min = MUX_INITIAL_CREDIT, .max = 64u << 20,

@@ -7,6 +7,7 @@
 #include "guest-proxy/gate.h"
 #include "mux/session.h"
 #include "mux/uv/loop.h"
+#include "service/daemon.h"
 #include "service/totals.h"
 #include "vmci/transport.h"
 
@@ -47,7 +48,7 @@ struct guest {
     struct total counts[COUNT_END + 1]; /* by enum guest_count */
     struct totals totals;
     bool draining;
-    char name[64]; /* of this machine */
+    char name[SERVICE_NAME_MAX]; /* of this machine */
 };
 
 #endif

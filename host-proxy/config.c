@@ -3,6 +3,7 @@
 
 #include "mux/frame.h"
 #include "mux/uv/tls.h"
+#include "service/daemon.h"
 #include "vmci/transport.h"
 
 #include <errno.h>
@@ -66,7 +67,7 @@ static const struct config_setting settings[] = {
     CONFIG_STRING(struct host_config, fabric, .name = "fabric", .metavar = "DIR",
                   .help = "embedded: the fabric's folder (otherwise $VMCI_FABRIC, or amqp-vsock/fabric in "
                           "the runtime folder)"),
-    CONFIG_STRING(struct host_config, name, .name = "name", .metavar = "NAME",
+    CONFIG_STRING(struct host_config, name, .name = "name", .metavar = "NAME", .check = service_name_check,
                   .help = "what this host calls itself (otherwise its host name)"),
     CONFIG_SIZE(struct host_config, window_bytes, .name = "window", .initial = "1M",
                 .min = MUX_INITIAL_CREDIT, .max = 64u << 20,

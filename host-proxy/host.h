@@ -9,6 +9,7 @@
 #include "host-proxy/tunnel.h"
 #include "mux/link.h"
 #include "mux/uv/loop.h"
+#include "service/daemon.h"
 #include "service/log.h"
 
 #include <sys/queue.h>
@@ -31,7 +32,7 @@ struct host {
     struct guest_list guests; /* streams, and relays that outlive theirs */
     struct guest_table guest_table;
     bool draining;
-    char name[64];
+    char name[SERVICE_NAME_MAX];
 };
 
 static inline bool host_is_direct(const struct host *host)

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -198,6 +199,17 @@ const char *service_name(char *name, size_t size, const char *wanted)
         wanted = uname(&machine) == 0 ? machine.nodename : "unknown";
     snprintf(name, size, "%s", wanted);
     return name;
+}
+
+int service_name_check(const char *value, char *why, size_t why_size)
+{
+    if (value[0] == '\0')
+        snprintf(why, why_size, "a name is needed");
+    else if (strlen(value) >= SERVICE_NAME_MAX)
+        snprintf(why, why_size, "%zu bytes: a name has %d at most", strlen(value), SERVICE_NAME_MAX - 1);
+    else
+        return 0;
+    return -EINVAL;
 }
 
 uint64_t service_instance(void)

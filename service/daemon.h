@@ -105,11 +105,17 @@ void service_fail(struct service *service);
  */
 int service_run(struct service *service);
 
+/* Of a daemon's name, with its end: as much as a link tells its peer. */
+#define SERVICE_NAME_MAX 64
+
 /*
  * Who the daemon is, for those at the other end of a link. The name is `wanted`, or the machine's own if that
  * is NULL; returns `name`, cut to its size.
  */
 const char *service_name(char *name, size_t size, const char *wanted);
+
+/* Whether a name is short enough, and not empty: a config_check. */
+int service_name_check(const char *value, char *why, size_t why_size);
 
 /* A number by which this run is told from all others. */
 uint64_t service_instance(void);

@@ -516,6 +516,20 @@ static void a_name_is_as_wanted_or_the_machine_s(void **state)
     assert_string_equal(service_name(cut, sizeof(cut), "rack-7"), "rac");
 }
 
+static void names_are_checked(void **state)
+{
+    char why[80] = "";
+    char name[SERVICE_NAME_MAX + 1];
+
+    (void)state;
+    memset(name, 'n', sizeof(name));
+    name[SERVICE_NAME_MAX] = '\0';
+    assert_true(service_name_check(name, why, sizeof(why)) < 0);
+    assert_string_equal(why, "64 bytes: a name has 63 at most");
+    assert_int_equal(service_name_check(name + 1, why, sizeof(why)), 0);
+    assert_true(service_name_check("", why, sizeof(why)) < 0);
+}
+
 static void each_run_has_a_number_of_its_own(void **state)
 {
     (void)state;
@@ -541,6 +555,7 @@ int main(void)
         TEST(settings_can_change),
         TEST(sigpipe_is_ignored_and_the_descriptor_limit_raised),
         cmocka_unit_test(a_name_is_as_wanted_or_the_machine_s),
+        cmocka_unit_test(names_are_checked),
         cmocka_unit_test(each_run_has_a_number_of_its_own),
     };
 

@@ -136,9 +136,12 @@ static bool is_closing(const struct ledger_channel *channel)
     return is_closing;
 }
 
+/* Or has all settled that it has not heard: before transactions, and limits of all consumers. */
 static bool settles(uint32_t method)
 {
     switch (method) {
+    case AMQP_TX_SELECT_METHOD:
+    case AMQP_BASIC_QOS_METHOD:
     case AMQP_BASIC_ACK_METHOD:
     case AMQP_BASIC_NACK_METHOD:
     case AMQP_BASIC_REJECT_METHOD:

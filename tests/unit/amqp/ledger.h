@@ -26,7 +26,7 @@ struct ledger_channel {
     unsigned awaited_count;
     bool is_open;     /* it has said open, and has not heard of an end since */
     bool is_refused;  /* it has heard Close, and not said Close-Ok */
-    bool has_settled; /* it has said an acknowledgement or the like, maybe of all there is */
+    bool has_settled; /* it has said an acknowledgement or the like, maybe of what it has not heard */
     uint64_t last_tag;
     uint64_t last_confirm;
     uint64_t published; /* in whole, since ever */

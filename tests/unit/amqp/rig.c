@@ -137,15 +137,12 @@ static int session_of_apart(void *ctx, uint16_t channel)
     return whose(rig, &rig->apart.hub, channel);
 }
 
-/* In transactions, and before them, messages without acknowledgements are let go, heard or not. */
 static uint64_t acks_due_to(void *ctx, uint16_t channel)
 {
     const struct rig *rig = ctx;
     const struct amqp_lane *lane = rig->hub.slots.slots[channel - 1].lane;
     const int client = whose(rig, &rig->hub, channel);
-    if (lane == NULL || lane->intake.mode != AMQP_INTAKE_FREE)
-        return UINT64_MAX;
-    return ledger_acks_due_to(&rig->clients[client].ledger, lane->number);
+    return lane != NULL ? ledger_acks_due_to(&rig->clients[client].ledger, lane->number) : UINT64_MAX;
 }
 
 static bool is_joined(void *ctx, int session)

@@ -436,11 +436,10 @@ void model_leave_queues(struct model_broker *model, uint16_t channel)
     model_push(model);
 }
 
-void model_delete_queue(struct model_broker *model, const char *name)
+void model_drop_queue(struct model_broker *model, const char *name)
 {
     struct model_queue *queue = find_queue(model, name);
     struct model_consumer *consumer;
-    snprintf(model->deleted, sizeof(model->deleted), "%s", name);
     if (queue == NULL)
         return;
     TAILQ_FOREACH (consumer, &queue->consumers, entry) {
@@ -450,11 +449,10 @@ void model_delete_queue(struct model_broker *model, const char *name)
     free_queue(model, queue);
 }
 
-void model_drop_queue(struct model_broker *model, const char *name)
+void model_delete_queue(struct model_broker *model, const char *name)
 {
-    struct model_queue *queue = find_queue(model, name);
-    if (queue != NULL)
-        free_queue(model, queue);
+    snprintf(model->deleted, sizeof(model->deleted), "%s", name);
+    model_drop_queue(model, name);
 }
 
 /* --- looking --- */

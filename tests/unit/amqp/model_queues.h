@@ -76,10 +76,10 @@ void model_push(struct model_broker *model);
 /* The channel is gone: its consumers too, and its unacknowledged messages are requeued. */
 void model_leave_queues(struct model_broker *model, uint16_t channel);
 
-/* Somebody else deletes the queue; consumers are told. */
+/* Somebody else deletes the queue, which is not made anew. */
 void model_delete_queue(struct model_broker *model, const char *name);
 
-/* It goes, and its consumers with it. */
+/* It goes, and its consumers with it, who are told. */
 void model_drop_queue(struct model_broker *model, const char *name);
 
 struct model_consumer *model_find_consumer(struct model_broker *model, uint16_t channel);

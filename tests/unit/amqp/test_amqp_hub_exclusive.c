@@ -237,6 +237,28 @@ static void test_a_declare_waits_for_what_others_have_begun(void **state)
     assert_owner("x", OWNER);
 }
 
+/* Or it would wait as long as others come. */
+static void test_nobody_passes_a_declare_that_waits(void **state)
+{
+    (void)state;
+    opened(OWNER, 1);
+    opened(OTHER, 1);
+    opened(OTHER, 2);
+    model_names_add(&rig.broker, "x", MODEL_ANYBODY);
+    frames_bind(&f, 1, "x");
+    said(OTHER);
+    frames_declare(&f, 1, "x", FRAMES_EXCLUSIVE);
+    said(OWNER);
+    assert_true(rig.clients[OWNER].member.held_cost > 0);
+    assert_int_equal(rig.clients[OTHER].member.held_cost, 0);
+    frames_bind(&f, 2, "x");
+    said(OTHER);
+    assert_true(rig.clients[OTHER].member.held_cost > 0);
+    rig_pump(&rig);
+    assert_last_close(OWNER, AMQP_CHANNEL_CLOSE_METHOD, AMQP_CODE_RESOURCE_LOCKED); /* it is anybody's */
+    assert_last_on(OTHER, 2, AMQP_QUEUE_BIND_OK_METHOD);
+}
+
 static void test_two_declare_it_at_once(void **state)
 {
     (void)state;
@@ -537,6 +559,7 @@ int main(void)
         TEST(test_others_wait_for_the_outcome_of_a_declare),
         TEST(test_a_declare_that_fails_lets_others_go_on),
         TEST(test_a_declare_waits_for_what_others_have_begun),
+        TEST(test_nobody_passes_a_declare_that_waits),
         TEST(test_two_declare_it_at_once),
         TEST(test_a_new_owner_waits_for_the_last_use_of_the_old_one),
         TEST(test_deletes_and_declares_of_one_owner_keep_their_order),
